@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
+    from oc_trio.errors import ConfigError
     from oc_trio.runtime.operator.doctor import Depth
     from oc_trio.runtime.operator.findings import Finding
 
@@ -26,6 +28,7 @@ _WIDTH = 8
     is_flag=True,
     help="Hold each WebSocket for a while, and ask each model one word; providers may charge for it.",
 )
+@click.option("--fix", is_flag=True, help="Do what is safe: close files to others, register slash commands anew.")
 @click.option(
     "--hold",
     "hold_seconds",
@@ -35,7 +38,7 @@ _WIDTH = 8
     metavar="SECONDS",
     help="With --deep: how long each WebSocket is held without a word.",
 )
-def command(config_path: str | None, *, as_json: bool, deep: bool, hold_seconds: float) -> None:
+def command(config_path: str | None, *, as_json: bool, deep: bool, fix: bool, hold_seconds: float) -> None:
     """Examine configuration, state, journal, servers, callbacks and model endpoints; say how to mend what is wrong.
 
     Writes only to the bot's direct channel with itself, and removes it again. Where a gateway runs, that makes
@@ -52,17 +55,38 @@ def command(config_path: str | None, *, as_json: bool, deep: bool, hold_seconds:
     from oc_trio.telemetry.log import configure
 
     try:
-        loaded = load(config_path, os.environ, isolate=True)
+        try:
+            loaded = load(config_path, os.environ, isolate=True)
+        except ConfigError as error:
+            if not fix or not _mended(error):
+                raise
+            loaded = load(config_path, os.environ, isolate=True)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
     configure(level="error")  # what models refuse is among the findings
-    findings = trio.run(_examine, loaded, Depth(deep, hold_seconds, _show), as_json)
+    findings = trio.run(_examine, loaded, Depth(deep, hold_seconds, _show, fix), as_json)
     if as_json:
         click.echo(json.dumps([_row(one) for one in findings], indent=2, ensure_ascii=False))
     levels = {one.level.value for one in findings}
     sys.exit(EX_FAILED if "failed" in levels else EX_PARTIAL if "not verified" in levels else 0)
+
+
+def _mended(error: "ConfigError") -> bool:
+    """Whether a file could be closed to others that kept the configuration from being read; each is said."""
+    import trio
+
+    from oc_trio.runtime.operator.repairs import repair_of
+
+    done = 0
+    for problem in error.problems:
+        repair = repair_of(str(problem))
+        if repair is not None:
+            with suppress(OSError):
+                click.echo(f"oc-trio: fixed: {problem}: {trio.run(repair)}", err=True)
+                done += 1
+    return done > 0
 
 
 def _row(finding: "Finding") -> dict[str, str]:

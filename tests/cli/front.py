@@ -1,5 +1,6 @@
 """A proxy on loopback before a chat server, in threads: it spoils what a test wants it to spoil of the WebSocket."""
 
+import re
 import socket
 import threading
 from collections.abc import Generator
@@ -13,13 +14,14 @@ _END = b"\r\n\r\n"
 @define(eq=False)
 class Front:
     """`answer` is given to requests for the WebSocket instead of asking the server. Without `upgrades` the request is
-    passed on without its upgrade; `seconds` of silence end a WebSocket.
+    passed on without its upgrade; `seconds` of silence end a WebSocket. `date` replaces that header of answers.
     """
 
     target: tuple[str, int]
     answer: bytes = b""
     upgrades: bool = True
     seconds: float | None = None
+    date: bytes = b""
     url: str = ""
 
     def serve(self, client: socket.socket) -> None:
@@ -53,7 +55,10 @@ class Front:
         with suppress(OSError):
             source.settimeout(seconds)
             while chunk := source.recv(65536):
-                sink.sendall(chunk)
+                sink.sendall(self._dated(chunk))
+
+    def _dated(self, chunk: bytes) -> bytes:
+        return re.sub(rb"(?i)(\r\ndate: )[^\r]*", rb"\g<1>" + self.date, chunk) if self.date else chunk
 
 
 @contextmanager

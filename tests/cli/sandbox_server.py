@@ -33,6 +33,7 @@ class Server:
     url: str
     config: Path
     token: trio.lowlevel.TrioToken
+    has_buttons: bool = True  # whether configurations ask for them, which opens the gateway's port
 
     def run(self, *args: str, stdin: str | None = None) -> Result:
         """`oc-trio ARGS --config FILE`."""
@@ -59,7 +60,7 @@ class Server:
         )
         self.config.write_text(
             f'[channels.mattermost]\nbaseUrl = "{self.url}"\nbotToken = "{self.demo.bot.token}"\n'
-            'capabilities = ["inlineButtons"]\n'
+            f"capabilities = {['inlineButtons'] if self.has_buttons else []}\n"
             f"[channels.mattermost.network]\ndangerouslyAllowPrivateNetwork = true\n{more}{extra}"
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.runtime.operator.doctor import space_level
+from oc_trio.runtime.operator.checks.state import space_level
 from oc_trio.runtime.operator.findings import Level
 from oc_trio.runtime.process.start import JOURNAL
 from oc_trio.store.store import open_store
@@ -22,6 +22,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     state.mkdir(mode=0o700)
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
     with a_server(tmp_path) as running:
+        running.has_buttons = False
         running.write_config(MODEL)
         yield running
 

@@ -20,6 +20,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     state.mkdir(mode=0o700)
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
     with a_server(tmp_path) as running:
+        running.has_buttons = False
         running.write_config(MODEL)
         yield running
 

@@ -71,6 +71,7 @@ def host() -> Iterator[ModelHost]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("doctor")
     with a_server(folder) as running:
+        running.has_buttons = False
         yield running
 
 

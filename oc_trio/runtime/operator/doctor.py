@@ -1,61 +1,69 @@
 """`oc-trio doctor`: checks one by one what a start would need, and whether Mattermost and models do their part."""
 
-import os
-import shutil
 import ssl
-import stat
 from collections.abc import AsyncGenerator, Iterator
-from pathlib import Path
 
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 from oc_trio.config.load import Loaded
 from oc_trio.config.model import Config
-from oc_trio.errors import ConfigError, StoreError
+from oc_trio.errors import ConfigError, OcTrioError
 from oc_trio.runtime.account.outbound_client import dependencies_for
 from oc_trio.runtime.agents import build_agents
 from oc_trio.runtime.conversation.pictures import INSTALL, pillow_version
 from oc_trio.runtime.operator.checks.account import AccountCheck
-from oc_trio.runtime.operator.checks.jobs import check_jobs
+from oc_trio.runtime.operator.checks.host import check_unit
+from oc_trio.runtime.operator.checks.state import check_journal, check_state
 from oc_trio.runtime.operator.checks.way_back import check_way_back
 from oc_trio.runtime.operator.checks.way_in import Progress
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.model_check import examine_provider
-from oc_trio.runtime.process.start import JOURNAL, journal_location, state_problem
-from oc_trio.store.sqlite import is_there
-from oc_trio.store.store import open_store
+from oc_trio.runtime.operator.repairs import repair_of
 
 # Longer than the 60 s after which nginx, for one, ends a quiet connection.
 HOLD_SECONDS = 90.0
-# SQLite has a write-ahead log beside the journal, which grows to several MiB before a checkpoint.
-_LOW_SPACE = 100 * 1_048_576
-_NO_SPACE = 8 * 1_048_576
 
 
 @frozen(eq=False)
 class Depth:
     """How far the checks go. `deep`: each model is asked one question, and each WebSocket held for `hold_seconds`;
-    `progress` gets lines about what takes long.
+    `progress` gets lines about what takes long. `fix`: repairs are made.
     """
 
     deep: bool = False
     hold_seconds: float = HOLD_SECONDS
     progress: Progress = lambda _: None
+    fix: bool = False
 
 
 async def run_checks(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, None]:
-    """Check configuration, state, journal, accounts, callbacks and models, in that order; each part's come at once."""
+    """The findings of all checks; with `depth.fix`, what can be mended safely is mended at once."""
+    async for finding in _run_all(loaded, depth):
+        yield await _mended(finding) if depth.fix and finding.repair is not None else finding
+
+
+async def _mended(finding: Finding) -> Finding:
+    assert finding.repair is not None, "asked for before"
+    try:
+        done = await finding.repair()
+    except (OSError, OcTrioError) as problem:
+        return evolve(finding, text=f"{finding.text} (could not be fixed: {problem})", repair=None)
+    return Finding(Level.FIXED, finding.subject, f"{finding.text}: {done}", finding.code)
+
+
+async def _run_all(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, None]:
+    """Configuration, state, journal with its jobs, unit, accounts, callbacks and models, in that order."""
     for finding in _configuration(loaded):
         yield finding
-    unfit, _, fix = state_problem(loaded).rpartition(": ")
-    if unfit:
-        yield Finding(Level.FAILED, "state directory", unfit, "state.unfit", fix)
-    else:
-        yield state_directory(loaded.state_dir)
-    for finding in await _journal(loaded):
+    for finding in check_state(loaded):
         yield finding
+    for finding in await check_journal(loaded):
+        yield finding
+    unit = await check_unit(loaded.config.gateway.drain)
+    if unit is not None:
+        yield unit
     hold_seconds = depth.hold_seconds if depth.deep else 0.0
     account_check = AccountCheck(loaded, CommandCheck(loaded), hold_seconds, depth.progress)
     for account_id in sorted(loaded.accounts, key=loaded.listed_at):
@@ -75,11 +83,13 @@ async def run_checks(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, No
 
 def _configuration(loaded: Loaded) -> Iterator[Finding]:
     for warning in loaded.warnings:
-        yield Finding(Level.WARNING, "configuration", warning.said, "config.warning", warning.hint)
+        repair = repair_of(warning.hint)
+        yield Finding(Level.WARNING, "configuration", warning.said, "config.warning", warning.hint, repair)
     for account, problems in loaded.broken.items():
         for one in problems:
             fix = one.hint or f"correct {one.path}"
-            yield Finding(Level.FAILED, f"account {account}", one.said, "config.account", fix)
+            repair = repair_of(str(one))
+            yield Finding(Level.FAILED, f"account {account}", one.said, "config.account", fix, repair)
     yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"), "config.ok")
     if not loaded.accounts:
         text = "no account is switched on"
@@ -114,55 +124,3 @@ def pictures(config: Config, pillow: str) -> list[Finding]:
         "other kinds than PNG, JPEG, GIF and WebP are left out"
     )
     return [Finding(Level.WARNING, "pictures", text, "pictures.unscaled", INSTALL)]
-
-
-def state_directory(path: Path) -> Finding:
-    """Whether the journal can be kept there: writable, with space left, and closed to other users of the machine."""
-    subject = "state directory"
-    try:
-        mode, free = stat.S_IMODE(path.stat().st_mode), shutil.disk_usage(path).free
-    except FileNotFoundError:
-        return Finding(Level.OK, subject, f"{path} will be made at the first start", "state.new")
-    except OSError as problem:
-        text, fix = f"{path} can't be looked at: {problem.strerror}", "run this as the gateway's user, or as root"
-        return Finding(Level.FAILED, subject, text, "state.unreadable", fix)
-    if not os.access(path, os.W_OK | os.X_OK):
-        fix = f"run this as the gateway's user; else chown {path} to it"
-        return Finding(Level.FAILED, subject, f"{path} can't be written by this user", "state.read_only", fix)
-    level = space_level(free)
-    if level is not Level.OK:
-        code = "disk.full" if level is Level.FAILED else "disk.low"
-        return Finding(level, subject, f"{path} has {free / 1_048_576:.0f} MiB left", code, "make room on its disk")
-    if mode & 0o077:
-        text = f"{path} is open to other users ({mode:o})"
-        return Finding(Level.WARNING, subject, text, "state.open", f"chmod 700 {path}")
-    return Finding(Level.OK, subject, str(path), "state.ok")
-
-
-def space_level(free: int) -> Level:
-    """How serious it is that so many bytes are left on the disk."""
-    if free < _NO_SPACE:
-        return Level.FAILED
-    return Level.WARNING if free < _LOW_SPACE else Level.OK
-
-
-async def _journal(loaded: Loaded) -> tuple[Finding, ...]:
-    """How the journal is, and the scheduled jobs that are in it and in the file."""
-    try:
-        # Opening it would be an error, but before a first start there is nothing wrong.
-        if not loaded.config.store.url and not is_there(loaded.state_dir / JOURNAL):
-            new = Finding(Level.OK, "journal", "will be made at the first start", "journal.new")
-            return (new, *await check_jobs(loaded, None))
-        async with open_store(journal_location(loaded, create=False), exclusive=False) as store:
-            damage = await store.integrity_check()
-            stats = await store.stats()
-            jobs = () if damage else await check_jobs(loaded, store)
-    except (StoreError, ConfigError) as problem:
-        fix = "see Troubleshooting, It doesn't start: what to do depends on what it says"
-        return (Finding(Level.FAILED, "journal", str(problem), "journal.failed", fix),)
-    if damage:
-        fix = "stop the gateway and restore a backup"
-        return (Finding(Level.FAILED, "journal", f"is damaged: {'; '.join(damage[:3])}", "journal.damaged", fix),)
-    counts = f"{stats.open_obligations} answers owed, {stats.outbox_dead} posts refused by the server"
-    text = f"{stats.database}, {stats.size / 1_048_576:.1f} MiB, {counts}"
-    return (Finding(Level.OK, "journal", text, "journal.ok"), *jobs)

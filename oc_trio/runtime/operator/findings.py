@@ -8,6 +8,8 @@ from enum import Enum
 from attrs import field, frozen
 from attrs.validators import in_
 
+from oc_trio.runtime.operator.repairs import Repair
+
 
 class Level(Enum):
     OK = "ok"
@@ -36,6 +38,18 @@ WHY = {
     "state.unreadable": "The gateway can't start without its state.",
     "state.read_only": "The gateway can't start without a place to write.",
     "state.open": "Other users of this machine may read what people wrote.",
+    "state.file_open": "Other users of this machine may read what people wrote.",
+    "state.file_owner": "The gateway can't write them: it ends, or does not start.",
+    "clock.ok": _WELL,
+    "clock.off": "Catch-up, pairing codes and buttons go by both clocks: some expire too early, or too late.",
+    "tls.ok": _WELL,
+    "tls.soon": "When it has expired, the gateway neither reads nor answers anything.",
+    "tls.failed": "The gateway can't start: it trusts nobody whom it can't verify.",
+    "unit.ok": _WELL,
+    "unit.stop": "systemd kills the gateway before its running answers have ended.",
+    "slash.moved": "Whoever is at that address gets what people type, and the bot does not.",
+    "slash.missing": "People get no completion for them, and an error if they use them.",
+    "bot.second": "Two gateways answer the same questions, and each undoes what the other registers.",
     "disk.full": "On a full disk nobody is answered.",
     "disk.low": "On a full disk nobody is answered.",
     "journal.ok": _WELL,
@@ -112,13 +126,17 @@ WHY = {
 
 @frozen
 class Finding:
-    """The result of one check. Where it is not OK, `text` says what is wrong and `fix` what to do."""
+    """The result of one check. Where it is not OK, `text` says what is wrong and `fix` what to do.
+
+    `repair` does it, where that is safe.
+    """
 
     level: Level
     subject: str
     text: str
     code: str = field(validator=in_(WHY))
     fix: str = ""
+    repair: Repair | None = field(default=None, eq=False, repr=False)
 
     @property
     def why(self) -> str:

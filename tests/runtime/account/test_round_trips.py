@@ -33,6 +33,9 @@ async def test_a_command_and_a_click_come_back(harness: Harness) -> None:
     own = harness.world.direct(harness.bot, harness.bot)
     assert [bool(said.deleted_at) for said in harness.world.transcript(own)] == [True]
     assert harness.stage.requests == []
+    assert harness.gateway is not None
+    (account,) = harness.gateway.health.accounts
+    assert account.second_gateway == ()
 
 
 async def test_nobody_is_reached(harness: Harness) -> None:

@@ -1,6 +1,7 @@
 """`oc-trio doctor` on one account: server, token, places, WebSocket, rights, slash commands and configured ids."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import trio
 from attrs import frozen
@@ -8,16 +9,24 @@ from attrs import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel, Team
-from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.errors import MattermostError, MattermostRejected, StoreError
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.outbound_client import open_outbound_client
 from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
 from oc_trio.runtime.operator.checks.configured_ids import check_ids
+from oc_trio.runtime.operator.checks.host import check_certificate, check_clock
+from oc_trio.runtime.operator.checks.registered import check_registered
 from oc_trio.runtime.operator.checks.rights import check_commands, check_rights
+from oc_trio.runtime.operator.checks.state import has_journal
 from oc_trio.runtime.operator.checks.way_in import Progress, check_way_in
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
+from oc_trio.runtime.operator.second_gateway_check import second_gateway_findings
+from oc_trio.runtime.operator.slash_audit import skill_folders
+from oc_trio.runtime.process.start import journal_location, state_problem
+from oc_trio.runtime.tools.skills import find_skills
+from oc_trio.store.store import open_store
 
 _SECONDS = 10.0
 _MOST_NAMED = 8
@@ -36,6 +45,11 @@ class AccountCheck:
         """The findings; only the first one where the server or the token is not to be had."""
         problem: BaseException | None = None
         found: list[Finding] = []
+        certificate = await check_certificate(account, dependencies)
+        if certificate is not None:
+            found.append(certificate)
+            if certificate.level is Level.FAILED:
+                return found
         try:
             async with open_outbound_client(self.loaded, account, dependencies) as outbound:
                 with trio.fail_after(_SECONDS):
@@ -58,11 +72,18 @@ class AccountCheck:
         channels: Sequence[Channel],
     ) -> list[Finding]:
         server = outbound.api.transport.server
-        found = [
+        clock = await check_clock(server, f"clock of {account.id}")
+        found = [] if clock is None else [clock]
+        found += [
             await check_way_in(server, account, dependencies, hold_seconds=self.hold_seconds, progress=self.progress)
         ]
         found += await check_rights(outbound)
-        found += await check_commands(outbound, account, plan_callbacks(self.loaded.config, account), teams)
+        skills = skill_folders(self.loaded)
+        plan = plan_callbacks(self.loaded.config, account, skills=find_skills(map(Path, skills)).commands)
+        found += await check_commands(outbound, account, plan, teams)
+        with trio.fail_after(_SECONDS):
+            found += await check_registered(self.loaded, account, outbound, plan, teams, dependencies)
+            found += await self._second_gateway(outbound, teams)
         with trio.fail_after(_SECONDS):
             skipped = await self.commands.check(outbound.api, account, outbound.user.id, teams)
         for sentence in skipped:
@@ -70,6 +91,20 @@ class AccountCheck:
             found.append(Finding(Level.WARNING, f"slash commands of {account.id}", what, "slash.taken", fix))
         found += await check_ids(self.loaded, account, outbound.api, teams, channels)
         return found
+
+    async def _second_gateway(self, outbound: OutboundClient, teams: Sequence[Team]) -> list[Finding]:
+        """What shows that another gateway uses the bot; nothing where the journal is not to be had, which is told."""
+        try:
+            if state_problem(self.loaded) or not has_journal(self.loaded):
+                return []
+            async with open_store(journal_location(self.loaded, create=False), exclusive=False) as store:
+                sentences = await second_gateway_findings(
+                    outbound.api, outbound.user, outbound.account, teams, store, outbound.clock.now_ms()
+                )
+        except StoreError:
+            return []
+        fix = "stop the other gateway, or give this one a bot of its own"
+        return [Finding(Level.FAILED, f"bot of {outbound.account}", text, "bot.second", fix) for text in sentences]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.entities import NewPost, SlashCommand, Team
+from oc_trio.core.post_marker import BY, COMMAND, MARKER
 from oc_trio.core.slash import CommandSpec
 from oc_trio.core.slash_plan import Registrar
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
@@ -112,7 +113,7 @@ async def _try_all(outbound: OutboundClient, trial: _Trial) -> None:
 
     async def post() -> None:
         key = f"{bot}:{clock.new_id()}"
-        new = NewPost(place, _TEXT, pending_post_id=key, file_ids=tuple(file_ids))
+        new = NewPost(place, _TEXT, pending_post_id=key, file_ids=tuple(file_ids), props={MARKER: {BY: COMMAND}})
         made = await create_post_idempotent(api, new, bot_id=bot, random=clock.random.random)
         posted.append(made.id)
 

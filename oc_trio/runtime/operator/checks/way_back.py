@@ -28,6 +28,7 @@ from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.handlers.callback_urls import wants_buttons
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.operator.findings import Finding, Level
+from oc_trio.runtime.operator.running_gateway import GatewaySilent, ask_gateway
 from oc_trio.runtime.process.admin import admin_socket
 from oc_trio.telemetry.metrics import Metrics
 
@@ -36,10 +37,6 @@ _TIMEOUT_SECONDS = 25.0  # Mattermost gives up after 30: by then it was no refus
 _NAMES = {"command": ("slash", "slash commands"), "button": ("button", "buttons")}
 _UNTRUSTED = "ServiceSettings.AllowedUntrustedInternalConnections"
 _DEVELOPER = "System Console > Environment > Developer"
-
-
-class GatewaySilent(Exception):
-    """A gateway is running and can't be asked; str() says why."""
 
 
 async def check_way_back(loaded: Loaded, dependencies: Dependencies) -> AsyncIterator[Finding]:
@@ -85,35 +82,13 @@ def first_of(group: BaseExceptionGroup[CallbackListenFailed]) -> CallbackListenF
 
 async def _asked_of_gateway(socket: Path, accounts: int) -> tuple[RoundTrip, ...] | None:
     """The running gateway's round trips; None where none is running. Raises GatewaySilent."""
-    trips_seconds = 30.0 + 100.0 * max(accounts, 1)
-    try:
-        with trio.fail_after(trips_seconds):
-            transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-            async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113 - Trio's
-                response = await http.post("http://localhost/round-trips.json")
-        if response.status_code != 200:
-            raise GatewaySilent(f"the running gateway does not make the round trip (HTTP {response.status_code})")
-        return tuple(RoundTrip.from_json(row) for row in response.json()["trips"])
-    except httpx.ConnectError as problem:
-        if _is_forbidden(problem):
-            why = f"the running gateway may not be asked (at {socket}): run this as its user, or as root"
-            raise GatewaySilent(why) from None
+    answer = await ask_gateway(socket, "POST", "/round-trips.json", seconds=30.0 + 100.0 * max(accounts, 1))
+    if answer is None:
         return None
-    except httpx.HTTPError as problem:
-        raise GatewaySilent(f"the running gateway does not answer ({describe_error(problem)})") from None
-    except trio.TooSlowError:
-        raise GatewaySilent(f"the running gateway does not answer within {trips_seconds:g} s") from None
+    try:
+        return tuple(RoundTrip.from_json(row) for row in answer["trips"])
     except (ValueError, TypeError, KeyError):
         raise GatewaySilent("the running gateway is of another release: restart it") from None
-
-
-def _is_forbidden(problem: BaseException) -> bool:
-    cause: BaseException | None = problem
-    while cause is not None:
-        if isinstance(cause, PermissionError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
 
 
 async def _made_here(
