@@ -114,17 +114,23 @@ class _Composer:
     def _included(self, include: Any, own: _Node, path: str, local: str, source: _Source) -> _Node:
         where = evolve(own.location, line=source.lines.get(local, own.location.line))
         names = include if isinstance(include, list) else [include]
-        try:
-            if not all(isinstance(name, str) and name.strip() for name in names):
-                raise _Refused(f"must be a file name or a list of them, not {kind_of(include)}")
-            nodes = [self._read(name, path, source) for name in names]
-            merged = nodes[0] if len(nodes) == 1 else _Node({}, own.location)
-            for node in nodes if len(nodes) > 1 else ():
-                merged = _merge(merged, node)
-            if own.inner and not isinstance(merged.inner, dict):
-                raise _Refused("has keys beside it, so the file must hold an object")
-        except _Refused as refused:
-            self.problems.append(Problem(f"{path}.{INCLUDE}".lstrip("."), str(refused), where=str(where)))
+        nodes: list[_Node] = []
+        refused: list[str] = []
+        for name in names:
+            try:
+                if not isinstance(name, str) or not name.strip():
+                    raise _Refused(f"must be a file name or a list of them, not {kind_of(name)}")
+                nodes.append(self._read(name, path, source))
+            except _Refused as refusal:
+                refused.append(str(refusal))
+        merged = nodes[0] if len(nodes) == 1 else _Node({}, own.location)
+        for node in nodes if len(nodes) > 1 else ():
+            merged = _merge(merged, node)
+        if not refused and own.inner and not isinstance(merged.inner, dict):
+            refused.append("has keys beside it, so the file must hold an object")
+        if refused:
+            include_path = f"{path}.{INCLUDE}".lstrip(".")
+            self.problems.extend(Problem(include_path, message, where=str(where)) for message in refused)
             return own
         return _merge(merged, own) if own.inner else merged
 

@@ -110,10 +110,12 @@ def test_what_is_refused(write: Write, main: str, files: dict[str, str], words: 
 
 
 def test_every_problem_is_named_at_once(write: Write) -> None:
-    """Two files that are missing are two problems."""
+    """Three files that are missing are three problems, also where one list names two of them."""
     with pytest.raises(ConfigError) as caught:
-        read_document(write('{ a: { $include: "x.json5" }, b: [{ $include: "y.json5" }] }'))
-    assert [problem.path for problem in caught.value.problems] == ["a.$include", "b[0].$include"]
+        read_document(write('{ a: { $include: ["v.json5", "x.json5", 5] }, b: [{ $include: "y.json5" }] }'))
+    assert [problem.path for problem in caught.value.problems] == ["a.$include"] * 3 + ["b[0].$include"]
+    for words in ("v.json5 can't be read", "x.json5 can't be read", "not a number", "y.json5 can't be read"):
+        assert words in str(caught.value)
 
 
 def test_a_link_leads_nowhere_that_is_not_allowed(write: Write, tmp_path: Path) -> None:
