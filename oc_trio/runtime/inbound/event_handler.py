@@ -54,7 +54,7 @@ from oc_trio.runtime.turn.live_drafts import LiveDrafts
 from oc_trio.store.admission import BEFORE_FIRST_START, NOT_HANDLED
 from oc_trio.telemetry.log import get_logger
 
-# The stop sign with and without the word on it: which of the two an emoji picker offers depends on the client.
+# The stop sign, by Mattermost's name for it.
 STOP_REACTION = "octagonal_sign"
 
 # Our clock and the server's may differ by this much: a new channel's first post must not look older than its watermark.
