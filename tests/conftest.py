@@ -67,6 +67,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 100)  # a run has memory to spare
         gc.enable()
 
 

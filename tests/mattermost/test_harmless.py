@@ -33,9 +33,11 @@ def test_the_ways_out_are_known() -> None:
     assert found == WAYS_OUT
 
 
-# Who answers a caller in JSON: what Mattermost shows people is a `chat_reply`; a hook's caller is a program.
+# Who answers a caller in JSON: what Mattermost shows people is a `chat_reply`; a hook's caller is a program,
+# and a request that a check of ours expected gets a constant.
 ANSWERS = {
     ("callbacks/commands.py", "answer_command", "chat_reply"),
+    ("callbacks/expected.py", "take", "json_reply"),
     ("callbacks/hooks.py", "answer_hook", "json_reply"),
     ("callbacks/interactions.py", "answer_click", "chat_reply"),
     ("callbacks/reply.py", "chat_reply", "json_reply"),
