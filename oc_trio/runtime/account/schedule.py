@@ -105,16 +105,16 @@ class Schedule:
             case Run(at):
                 self._start(job, scheduled_run(job.id, self.account, at), nursery, changed)
             case Skip(at):
-                await self._skip(job, scheduled_run(job.id, self.account, at))
+                await self._leave_out(scheduled_run(job.id, self.account, at), RunState.SKIPPED, MISSED)
                 return now
         return None
 
-    async def _skip(self, job: ScheduledJob, run: JobRun) -> None:
-        """Write down that a run was missed, unless a crash came after it was made: then its posts say so."""
+    async def _leave_out(self, run: JobRun, state: RunState, reason: str) -> None:
+        """Write down that a run was not made, unless a crash came after it was: then its posts say so."""
         begun = await self.runner.begun(run)
         if begun is None:
-            log.info("a scheduled run was missed", job=job.id)
-        await self.runner.record(begun or evolve(run, state=RunState.SKIPPED, reason=MISSED))
+            log.info("a scheduled run was left out", job=run.job, why=reason)
+        await self.runner.record(begun or evolve(run, state=state, reason=reason))
 
     async def _take(
         self,
@@ -127,11 +127,11 @@ class Schedule:
         """Start a run by hand, or say why not."""
         if run.job in own:
             if self.runner.now() - run.due_at > STALE_MS:
-                await self.runner.record(evolve(run, state=RunState.SKIPPED, reason=STALE))
+                await self._leave_out(run, RunState.SKIPPED, STALE)
             elif run.id not in self._busy:
                 self._start(own[run.job], run, nursery, changed)
         elif run.job not in jobs:
-            await self.runner.record(evolve(run, state=RunState.FAILED, reason=UNKNOWN))
+            await self._leave_out(run, RunState.FAILED, UNKNOWN)
 
     def _start(self, job: ScheduledJob, run: JobRun, nursery: trio.Nursery, changed: Wakeup) -> None:
         """One by hand goes beside the schedule, and does not change it."""

@@ -316,6 +316,23 @@ async def test_by_hand_what_can_not_be_run(harness: Harness) -> None:
     assert harness.answers() == []
 
 
+async def test_by_hand_over_a_crash(harness: Harness) -> None:
+    """A run by hand whose process ended before the history knew is not made again, nor said to be too old."""
+    await harness.start()
+    job = await add(harness, enabled=False)
+    wanted = run_by_hand(job.id, ACCOUNT, harness.now_ms(), "x")
+    for minutes in (1, 1, 30):
+        await harness.store.cron_runs.record(wanted)
+        tell(harness)
+        await trio.sleep(1)
+        await harness.stop()
+        [run] = await runs(harness)
+        assert (run.state, run.posts) == (RunState.DELIVERED, (harness.ours()[0].id,))
+        await trio.sleep(minutes * MINUTE)
+        await harness.start()
+    assert harness.answers() == ["tea"]
+
+
 async def test_no_job_runs_where_schedules_are_off(harness: Harness) -> None:
     """Those of the journal neither; one by hand does."""
     await harness.start(cron={"enabled": False})
