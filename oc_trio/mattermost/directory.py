@@ -61,6 +61,17 @@ class Directory:
         """A channel by id; mind that its `last_post_at` is as old as the entry."""
         return await self._cached(("channel", channel_id), lambda: self.api.channels.get(channel_id))
 
+    def cached_name(self, of: UserId | ChannelId) -> str:
+        """The username or channel name of an id as it was known last, for people to read; "" without asking anybody.
+
+        A user and a channel never have the same id. May be outdated: nothing is to be decided by it.
+        """
+        for kind in ("user", "channel"):
+            if (entry := self._cache.get((kind, of))) is not None:
+                found: User | Channel = entry[1]
+                return found.username if isinstance(found, User) else found.name
+        return ""
+
     async def teams(self) -> tuple[Team, ...]:
         """The teams of the account."""
         return await self._cached(("teams",), self.api.teams.mine)

@@ -3,6 +3,8 @@
 Writes nothing.
 """
 
+from contextlib import suppress
+
 from attrs import frozen
 
 from oc_trio.core.inbound import InboundMessage
@@ -27,12 +29,12 @@ NOT_FOR_THE_BOT = (
 
 @frozen
 class EndedMessage:
-    """A message whose obligation has ended. `who` is the sender's name as it was then; empty if unknown."""
+    """A message whose obligation has ended. `message` is None where its payload can't be read."""
 
     obligation: str
     account: AccountId
     session: SessionKey
-    who: str
+    message: InboundMessage | None
     state: str
     reason: str
     admitted_at: int
@@ -87,12 +89,11 @@ class RecentRows:
 
 def _ended(row: Row) -> EndedMessage:
     *values, payload = row
-    try:
-        who = InboundMessage.from_json(payload).user_name
-    except WRONG_SHAPE:
-        who = ""  # reported by the checks of the journal; the page goes on without the name
+    message: InboundMessage | None = None
+    with suppress(*WRONG_SHAPE):  # reported by the checks of the journal; the page goes on without
+        message = InboundMessage.from_json(payload)
     identity, account, session, state, reason, admitted_at, ended_at = values
-    return EndedMessage(identity, account, session, who, state, reason, admitted_at, ended_at)
+    return EndedMessage(identity, account, session, message, state, reason, admitted_at, ended_at)
 
 
 def _read(tx: Tx, since: int) -> RecentRows:

@@ -43,6 +43,19 @@ async def test_facts_grow_old(autojump_clock: trio.testing.MockClock) -> None:
     assert len(http.log) == 2
 
 
+async def test_names_that_are_known(autojump_clock: trio.testing.MockClock) -> None:
+    """A name costs no request: it is that of the last look-up, however old, or none."""
+    http = FakeHttp(dict(ROUTES))
+    async with open_api(http) as api:
+        directory = Directory(api)
+        assert (directory.cached_name(ALICE), directory.cached_name(CHAN)) == ("", "")
+        await directory.user(ALICE)
+        await directory.channel(CHAN)
+        await trio.sleep(TTL_SECONDS + 1)
+        assert (directory.cached_name(ALICE), directory.cached_name(CHAN)) == ("alice", "town")
+    assert len(http.log) == 2
+
+
 async def test_events_make_us_forget(autojump_clock: trio.testing.MockClock) -> None:
     """A changed user, channel or team is asked for again, under every name; other events change nothing."""
     http = FakeHttp(dict(ROUTES))

@@ -31,7 +31,10 @@ async def test_what_ended_lately(store: Store) -> None:
     await store.obligations.close([second], failed("no model"), 7000)
     await store.obligations.close([obligation_id(ACCOUNT, "p3")], cancelled("stopped"), 6000)
     rows = (await store.recent.read(0)).ended
-    assert [(row.who, row.state, row.reason, row.admitted_at, row.ended_at) for row in rows] == [
+    assert [
+        (row.message.user_name if row.message else "", row.state, row.reason, row.admitted_at, row.ended_at)
+        for row in rows
+    ] == [
         ("anna", "failed", "no model", 2000, 7000),
         ("", "cancelled", "stopped", 3000, 6000),
         ("anna", "delivered", "", 1000, 5000),

@@ -89,7 +89,7 @@ class _AccountTasks:
             services.metrics.sessions.labels(services.account).set_function(lambda: len(dispatcher))
             services.metrics.live_drafts.labels(services.account).set_function(lambda: turns.pacer.live)
             event_handler = build_event_handler(self.parts, dispatcher, sessions)
-            with self.inputs.live.serving(LiveAccount(self.inputs.id, dispatcher, turns.live)):
+            with self.inputs.live.serving(LiveAccount(self.inputs.id, dispatcher, turns.live, services.directory)):
                 # What an earlier run left comes before anything new.
                 await services.late_edits.restore()
                 await Recovery(services, event_handler, sessions).run()

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from attrs import define, field, frozen
 
-from oc_trio.ids import AccountId, SessionKey
+from oc_trio.ids import AccountId, ChannelId, SessionKey, UserId
+from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
@@ -16,11 +17,12 @@ from oc_trio.runtime.turn.live_drafts import LiveDrafts
 
 @frozen(eq=False)
 class LiveAccount:
-    """One running account: its conversations, and the drafts of its turns."""
+    """One running account: its conversations, the drafts of its turns, and the names that it knows."""
 
     id: AccountId
     dispatcher: Dispatcher
     drafts: LiveDrafts
+    directory: Directory
 
 
 @define(eq=False)
@@ -28,6 +30,11 @@ class LiveAccounts:
     """All running accounts of the process."""
 
     _accounts: dict[AccountId, LiveAccount] = field(init=False, factory=dict)
+
+    def name_of(self, account: AccountId, of: UserId | ChannelId) -> str:
+        """The name of a user or a channel, if the account runs and has looked it up lately; else ""."""
+        live = self._accounts.get(account)
+        return live.directory.cached_name(of) if live is not None else ""
 
     def __iter__(self) -> Iterator[LiveAccount]:
         return iter([self._accounts[name] for name in sorted(self._accounts)])

@@ -14,6 +14,7 @@ from oc_trio.admin.tables import Action, Cell, Chart, Table, TableRow, cells, ne
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.errors import OcTrioError
+from oc_trio.ids import ChannelId
 from oc_trio.runtime.account.live_accounts import LiveAccount, LiveAccounts
 from oc_trio.runtime.conversation.session import Session
 from oc_trio.runtime.process.operator_actions import APPROVE, DISMISS, NOTIFY, STOP
@@ -60,7 +61,8 @@ class LiveView:
         if self._rows is None:
             return tuple(tables), ()
         recent, requests = self._rows
-        tables += [_pairing(requests), _waiting(recent), _ended(recent.ended), _refused(recent)]
+        tables += [_pairing(requests), _waiting(recent, self.accounts), _ended(recent.ended, self.accounts)]
+        tables.append(_refused(recent, self.accounts))
         return tuple(tables), _charts(recent.minutes, self.edits, self._read_at)
 
     async def _read_journal(self) -> None:
@@ -85,13 +87,13 @@ async def _turns(accounts: LiveAccounts, *, shows_text: bool) -> Table:
         # A long text takes milliseconds to prepare, and other tasks shall not wait for all of them.
         await trio.lowlevel.checkpoint()
         if session.running:
-            rows.append(_turn(live, session, shows_text=shows_text))
+            rows.append(_turn(accounts, live, session, shows_text=shows_text))
     title = "Answers being written" + (f" ({MAX_TURNS} of {len(running)})" if len(running) > MAX_TURNS else "")
     columns = ("For", "Account", "Conversation", "Asked", "State")
     return Table("turns", title, columns, tuple(rows), "nothing is being answered")
 
 
-def _turn(live: LiveAccount, session: Session, *, shows_text: bool) -> TableRow:
+def _turn(accounts: LiveAccounts, live: LiveAccount, session: Session, *, shows_text: bool) -> TableRow:
     jobs, view = session.running, live.drafts.view_of(session.key)
     message = jobs[0].inbound
     names = ", ".join(dict.fromkeys(_person(job.inbound) for job in jobs))
@@ -102,7 +104,13 @@ def _turn(live: LiveAccount, session: Session, *, shows_text: bool) -> TableRow:
     text = newest_text(view.streamed_reply()) if view is not None and shows_text else None
     return TableRow(
         f"{live.id}/{session.key}",
-        cells(names, live.id, f"{_place(message)}: {session.key}", Cell(at=jobs[0].obligation.admitted_at), state),
+        cells(
+            names,
+            live.id,
+            f"{_place(message, accounts)}: {session.key}",
+            Cell(at=jobs[0].obligation.admitted_at),
+            state,
+        ),
         () if session.is_ending else (action,),
         text,
     )
@@ -153,14 +161,14 @@ def _pairing(requests: tuple[PairingRow, ...]) -> Table:
     return Table("pairing", "People who ask to be let in", columns, tuple(rows), "nobody asks to be let in")
 
 
-def _waiting(recent: RecentRows) -> Table:
+def _waiting(recent: RecentRows, accounts: LiveAccounts) -> Table:
     rows = tuple(
         TableRow(
             post.outbox,
             cells(
                 post.kind,
                 post.account,
-                post.channel_id,
+                _named("~", accounts.name_of(post.account, ChannelId(post.channel_id)), post.channel_id),
                 f"{post.attempts}",
                 post.error or "no answer yet",
                 Cell(at=post.created_at),
@@ -172,15 +180,15 @@ def _waiting(recent: RecentRows) -> Table:
     return Table("retries", "Posts that are tried again", columns, rows, "none had to be tried again")
 
 
-def _ended(ended: tuple[EndedMessage, ...]) -> Table:
+def _ended(ended: tuple[EndedMessage, ...], accounts: LiveAccounts) -> Table:
     rows = tuple(
         TableRow(
             each.obligation,
             cells(
                 Cell(at=each.ended_at),
-                f"@{each.who}" if each.who else "",
+                _person(each.message) if each.message else "",
                 each.account,
-                each.session,
+                f"{_place(each.message, accounts)}: {each.session}" if each.message else each.session,
                 Cell(each.state, _TONES.get(each.state, "")),
                 each.reason,
                 f"{max(0, each.ended_at - each.admitted_at) / 1000:.1f} s",
@@ -192,15 +200,22 @@ def _ended(ended: tuple[EndedMessage, ...]) -> Table:
     return Table("outcomes", "Recent outcomes", columns, rows, "nothing was answered yet")
 
 
-def _refused(recent: RecentRows) -> Table:
+def _refused(recent: RecentRows, accounts: LiveAccounts) -> Table:
     rows = tuple(
         TableRow(
             f"{each.account}/{each.trigger}",
-            cells(Cell(at=each.at), each.user_id, each.account, each.channel_id, each.reason, each.trigger),
+            cells(
+                Cell(at=each.at),
+                _named("@", accounts.name_of(each.account, each.user_id), each.user_id),
+                each.account,
+                _named("~", accounts.name_of(each.account, each.channel_id), each.channel_id),
+                each.reason,
+                each.trigger,
+            ),
         )
         for each in recent.refused
     )
-    columns = ("When", "User id", "Account", "Channel", "Reason", "For oc-trio explain")
+    columns = ("When", "Who", "Account", "Channel", "Reason", "For oc-trio explain")
     return Table("refused", "Not answered in the last hour", columns, rows, "all who asked were answered")
 
 
@@ -245,7 +260,16 @@ def _person(message: InboundMessage) -> str:
     return f"@{message.user_name}" if message.user_name else message.source.value
 
 
-def _place(message: InboundMessage) -> str:
+def _place(message: InboundMessage, accounts: LiveAccounts) -> str:
+    """`direct message`, `~town-square`, or `thread in ~town-square`, as far as names are known."""
     if message.is_direct:
         return "direct message"
-    return "thread" if message.reply_root else "channel"
+    name = accounts.name_of(message.account, message.channel_id)
+    if not message.reply_root:
+        return f"~{name}" if name else "channel"
+    return f"thread in ~{name}" if name else "thread"
+
+
+def _named(sign: str, name: str, identity: str) -> str:
+    """A name with its id, or the id alone."""
+    return f"{sign}{name} ({identity})" if name and "__" not in name else identity

@@ -77,7 +77,7 @@ async def test_an_answer_grows(harness: Harness, nursery: trio.Nursery) -> None:
     await trio.sleep(1.5)
     ((who, account, where, _, state),) = page.table("turns")
     assert (who, account, state) == ("@alice", "default", "waiting for the model")
-    assert where.startswith("thread: agent:main:mattermost:")
+    assert where.startswith("thread in ~square: agent:main:mattermost:")
     await harness.settled()
     await trio.sleep(3)
     assert page.texts() == ["", "one", "one two", "one two three"]
@@ -222,7 +222,7 @@ async def test_refused_people_and_charts(harness: Harness, nursery: trio.Nursery
     await harness.settled()
     page = await open_page(harness, nursery)
     ((_, user_id, _, channel, reason, _),) = page.table("refused")
-    assert (user_id, channel) == (harness.bob.id, harness.square.id)
+    assert (user_id, channel) == (f"@bob ({harness.bob.id})", f"~square ({harness.square.id})")
     assert reason == "group_policy_not_allowlisted"
     charts = {part["id"]: part for part in page.stream.events[0][1]["parts"] if part["kind"] == "chart"}
     assert charts["chart-turns"]["summary"] == "1 in the last hour, 0 failed"
