@@ -11,6 +11,8 @@ import click
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_PARTIAL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from oc_trio.config.load import Loaded
     from oc_trio.errors import ConfigError
     from oc_trio.runtime.operator.doctor import Depth
@@ -66,11 +68,16 @@ def command(config_path: str | None, *, as_json: bool, deep: bool, fix: bool, ho
             click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_CONFIG)
     configure(level="error")  # what models refuse is among the findings
-    findings = trio.run(_examine, loaded, Depth(deep, hold_seconds, _show, fix), as_json)
+    findings = trio.run(examine, loaded, Depth(deep, hold_seconds, _show, fix), as_json)
     if as_json:
-        click.echo(json.dumps([_row(one) for one in findings], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([row(one) for one in findings], indent=2, ensure_ascii=False))
+    sys.exit(exit_code(findings))
+
+
+def exit_code(findings: "Iterable[Finding]") -> int:
+    """By the worst of them."""
     levels = {one.level.value for one in findings}
-    sys.exit(EX_FAILED if "failed" in levels else EX_PARTIAL if "not verified" in levels else 0)
+    return EX_FAILED if "failed" in levels else EX_PARTIAL if "not verified" in levels else 0
 
 
 def _mended(error: "ConfigError") -> bool:
@@ -89,7 +96,8 @@ def _mended(error: "ConfigError") -> bool:
     return done > 0
 
 
-def _row(finding: "Finding") -> dict[str, str]:
+def row(finding: "Finding") -> dict[str, str]:
+    """A finding as JSON has it."""
     fields = {"code": finding.code, "level": finding.level.value, "subject": finding.subject, "text": finding.text}
     return {**fields, "why": finding.why, "fix": finding.fix}
 
@@ -114,7 +122,8 @@ def _show(line: str) -> None:
         click.echo(f"  {line}", err=True)
 
 
-async def _examine(loaded: "Loaded", depth: "Depth", quiet: bool) -> "list[Finding]":
+async def examine(loaded: "Loaded", depth: "Depth", quiet: bool) -> "list[Finding]":
+    """Make the checks; unless `quiet`, each finding is printed when it comes."""
     from contextlib import aclosing
 
     from oc_trio.runtime.operator.doctor import run_checks

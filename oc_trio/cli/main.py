@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Examine everything that a start needs."),
     "explain": ("explain", "Say what was decided about a post, and why."),
     "gateway": ("gateway", "Run the gateway, ask how it does, restart it."),
+    "init": ("init", "Write a first configuration: asks, looks up, examines."),
     "logs": ("logs", "Print what the running gateway logged."),
     "message": ("message", "Send, edit, delete, react, pin, search and read as the bot."),
     "models": ("models", "List the model providers, and say how they do."),

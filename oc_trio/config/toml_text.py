@@ -1,4 +1,4 @@
-"""Writes plain values as TOML, for `oc-trio config import`."""
+"""Writes plain values as TOML, for `oc-trio config import` and `oc-trio init`."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def _value(value: Any) -> str:
         case int() | float():
             return repr(value)
         case str():
-            return _text(value)
+            return toml_string(value)
         case Mapping():
             return "{ " + ", ".join(f"{_name(name)} = {_value(inner)}" for name, inner in value.items()) + " }"
         case list() | tuple():
@@ -44,14 +44,14 @@ def _value(value: Any) -> str:
             line = "[" + ", ".join(items) + "]"
             return line if len(line) <= _LONGEST_INLINE else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
         case _:
-            return _text(str(value))
+            return toml_string(str(value))
 
 
 def _name(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _text(name)
+    return name if _BARE.fullmatch(name) else toml_string(name)
 
 
-def _text(value: str) -> str:
+def toml_string(value: str) -> str:
     """A basic string: JSON's escapes are TOML's, but for DEL and lone surrogates, which TOML can't hold."""
     escaped = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return re.sub(r"[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", escaped)

@@ -55,6 +55,16 @@ async def examine_provider(config: Config, name: str, *, deep: bool = False) -> 
     return findings
 
 
+async def listed_models(http: httpx.AsyncClient, name: str, provider: Provider) -> tuple[str, ...] | None:
+    """The ids that a provider's server lists; None where it can't be reached, refuses, or is no model server."""
+    if not _lists_models(provider.api):
+        return None
+    try:
+        return (await _ModelList(http, name, provider, (), deep=False).get_list()).ids
+    except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError):
+        return None
+
+
 def wanted_models(config: Config, provider: str) -> tuple[str, ...]:
     """The ids of a provider's models that are listed or that an agent uses."""
     choices = [config.agents.defaults.model, *(agent.model for agent in config.agents.entries.values() if agent.model)]
@@ -156,6 +166,10 @@ class _ModelList:
                 return False  # `messages_url` adds the version of Anthropic's addresses
             case never:
                 assert_never(never)
+
+    async def get_list(self) -> _Answer:
+        """What the server answers. Raises httpx's errors and TooSlowError."""
+        return await self._get(self.base)
 
     def _headers(self) -> dict[str, str]:
         """The operator's headers, and the key in the form of the API."""

@@ -1,0 +1,165 @@
+"""`oc-trio init` on models: finds the provider, its address and its key by the options, or asks for them."""
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+from attrs import frozen
+
+from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
+from oc_trio.cli.init_trio import in_trio
+from oc_trio.cli.questions import Questions, SetupFailed
+from oc_trio.cli.secret_files import SecretFiles, checked_secret, read_secret_file
+from oc_trio.config.builtin_providers import BUILT_IN, REFUSED
+from oc_trio.config.starter import StarterProvider
+from oc_trio.core.model_apis import ModelApi
+from oc_trio.runtime.operator.model_servers import ModelServer, ask_for_models, find_local_servers, local_servers
+
+if TYPE_CHECKING:
+    from oc_trio.cli.init import Options
+
+_OWN_NAME = "local"
+_MOST_LISTED = 20
+_MOST_OFFERED = 12
+
+
+@frozen
+class ModelAnswer:
+    """`model` is `provider/model`; the others are what `Starter` needs of it."""
+
+    model: str
+    provider: StarterProvider | None = None
+    key_variables: tuple[str, ...] = ()
+
+
+@frozen
+class _Choice:
+    """A provider, perhaps with an address and a model of its own."""
+
+    provider: str
+    base_url: str = ""
+    model: str = ""
+
+
+def find_model(options: "Options", questions: Questions, files: SecretFiles) -> ModelAnswer:
+    """The model that answers. Raises SetupFailed, UsageError, Abort."""
+    choice = _by_options(options) if options.model or options.model_url or options.provider else _by_asking(questions)
+    if choice.provider in REFUSED:
+        why, instead = REFUSED[choice.provider]
+        raise SetupFailed(f"{choice.provider} {why}: {instead}", EX_CONFIG)
+    built_in = BUILT_IN.get(choice.provider)
+    if built_in is None and not choice.base_url:
+        known = ", ".join(sorted(BUILT_IN))
+        raise click.UsageError(f"There is no provider {choice.provider}: give --model-url, or one of {known}.")
+    if choice.base_url and not (
+        urlsplit(choice.base_url).scheme in ("http", "https") and urlsplit(choice.base_url).netloc
+    ):
+        raise click.UsageError(f"--model-url {choice.base_url} is no address: such as http://127.0.0.1:11434/v1.")
+    key, key_file = _key(options, choice, questions, files)
+    base_url = choice.base_url or (built_in.base_url if built_in else "")
+    api = built_in.api if built_in else ModelApi.OPENAI.value
+    base_url, models = in_trio(ask_for_models, choice.provider, api, base_url, key)
+    model = choice.model or _choose(models, base_url, questions)
+    is_elsewhere = built_in is None or base_url != built_in.base_url
+    entry = StarterProvider(
+        choice.provider, base_url if is_elsewhere else "", (model,) if is_elsewhere else (), key_file
+    )
+    needs_entry = is_elsewhere or bool(key_file)
+    variables = built_in.variables if built_in is not None and built_in.needs_key and not key_file else ()
+    return ModelAnswer(f"{choice.provider}/{model}", entry if needs_entry else None, variables)
+
+
+def _by_options(options: "Options") -> _Choice:
+    """Raises UsageError where no provider is named."""
+    first, slash, rest = options.model.partition("/")
+    if options.provider:
+        # A model of OpenRouter's may begin with the provider's own name.
+        doubled = bool(slash) and first == options.provider and first != "openrouter"
+        return _Choice(options.provider, options.model_url, rest if doubled else options.model)
+    if slash and (first in BUILT_IN or first in REFUSED) and not options.model_url:
+        return _Choice(first, "", rest)
+    if options.model_url:
+        return _Choice(_OWN_NAME, options.model_url, options.model)
+    raise click.UsageError(
+        f"Whose model is {options.model}? Write PROVIDER/{options.model}, or give --provider or --model-url."
+    )
+
+
+def _by_asking(questions: Questions) -> _Choice:
+    questions.say("Looking for model servers on this machine ...")
+    servers = in_trio(find_local_servers, local_servers(os.environ))
+    choices: list[tuple[str, _Choice | None]] = [
+        (f"{model}, of {server.title} at {server.base_url}", _of_server(server, model))
+        for server in servers
+        for model in server.models[:_MOST_OFFERED]
+    ]
+    choices += [
+        (f"a model of {name}, with the key in {variable}", _Choice(name))
+        for name, built_in in BUILT_IN.items()
+        for variable in built_in.variables[:1]
+        if built_in.needs_key and os.environ.get(variable, "").strip()
+    ]
+    choices += [("a model of another provider (OpenAI, Anthropic, ...), with a key", None)]
+    choices += [("another model server, by its URL", _Choice(_OWN_NAME))]
+    questions.say("Which model answers?")
+    _, choice = choices[questions.choose("Number", [text for text, _ in choices])]
+    if choice is None:
+        return _Choice(_ask_provider(questions))
+    if choice.provider == _OWN_NAME:
+        return _Choice(_OWN_NAME, questions.ask("URL of the model server, such as http://127.0.0.1:8080/v1"))
+    return choice
+
+
+def _of_server(server: ModelServer, model: str) -> _Choice:
+    built_in = BUILT_IN.get(server.provider)
+    is_usual = built_in is not None and built_in.base_url == server.base_url
+    return _Choice(server.provider, "" if is_usual else server.base_url, model)
+
+
+def _ask_provider(questions: Questions) -> str:
+    names = sorted(name for name, built_in in BUILT_IN.items() if built_in.needs_key)
+    questions.say(f"Providers: {', '.join(names)}")
+    while True:
+        name = questions.ask("Provider").lower()
+        if name in names or name in REFUSED:
+            return name
+        questions.say(f"There is no provider {name}")
+
+
+def _key(options: "Options", choice: _Choice, questions: Questions, files: SecretFiles) -> tuple[str, str]:
+    """The provider's key, and what the configuration writes for its file; "" for none. Raises SetupFailed."""
+    name = f"{choice.provider}-api-key"
+    if options.api_key_file is not None:
+        key = read_secret_file(options.api_key_file)
+        return key, files.place(name, key, options.api_key_file)
+    built_in = BUILT_IN.get(choice.provider)
+    variables = built_in.variables if built_in is not None else ()
+    for variable in variables:
+        if os.environ.get(variable, "").strip():
+            return checked_secret(os.environ[variable], variable), ""
+    if built_in is not None and built_in.needs_key and not choice.base_url:
+        if not questions.is_asking:
+            raise SetupFailed(
+                f"{choice.provider} needs a key: set {built_in.variables[0]}, or give --api-key-file", EX_CONFIG
+            )
+        key = checked_secret(questions.ask_secret(f"The key of {choice.provider} (it is not shown)"), "the key")
+        return key, files.place(name, key, None)
+    return "", ""
+
+
+def _choose(models: tuple[str, ...], base_url: str, questions: Questions) -> str:
+    """One of the models that a server lists. Raises SetupFailed where there is none to take without a question."""
+    if len(models) == 1:
+        return models[0]
+    if not questions.is_asking:
+        if not models:
+            raise SetupFailed(f"{base_url} lists no models: start it, or give --model", EX_UNAVAILABLE)
+        listed = ", ".join(models[:_MOST_LISTED])
+        raise SetupFailed(f"{base_url} has {len(models)} models, so give --model: {listed}")
+    if models:
+        more = f" and {len(models) - _MOST_LISTED} more" if len(models) > _MOST_LISTED else ""
+        questions.say(f"It has {', '.join(models[:_MOST_LISTED])}{more}")
+    else:
+        questions.say(f"{base_url} lists no models")
+    return questions.ask("Model", default=models[0] if models else None)

@@ -1,0 +1,85 @@
+"""Looks for model servers on this machine, at the ports where they usually are, and asks one for its models."""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+from attrs import evolve, frozen
+
+from oc_trio.agent.address import below
+from oc_trio.agent.http_client import open_model_client
+from oc_trio.config.agents import Provider
+from oc_trio.config.builtin_providers import BUILT_IN
+from oc_trio.config.secrets import Secret
+from oc_trio.runtime.operator.model_check import listed_models
+
+_LOOK_SECONDS = 1.5
+_LIST_SECONDS = 10.0
+_OLLAMA_PORT = 11434
+
+
+@frozen
+class ModelServer:
+    """A model server with its models; `provider` is the name for it in `models.providers`, `title` that for people."""
+
+    provider: str
+    title: str
+    base_url: str
+    models: tuple[str, ...] = ()
+
+
+# Where the programs listen unless they are told otherwise; llama.cpp's server has no entry of its own in `BUILT_IN`.
+LOCAL_SERVERS = (
+    ModelServer("ollama", "Ollama", BUILT_IN["ollama"].base_url),
+    ModelServer("lmstudio", "LM Studio", BUILT_IN["lmstudio"].base_url),
+    ModelServer("llamacpp", "llama.cpp", "http://127.0.0.1:8080/v1"),
+    ModelServer("vllm", "vLLM", BUILT_IN["vllm"].base_url),
+    ModelServer("sglang", "SGLang", BUILT_IN["sglang"].base_url),
+)
+
+
+def local_servers(environ: Mapping[str, str]) -> tuple[ModelServer, ...]:
+    """`LOCAL_SERVERS`, with Ollama where its own variable `OLLAMA_HOST` says."""
+    host = environ.get("OLLAMA_HOST", "").strip()
+    parts = urlsplit(host if "://" in host else f"http://{host}")
+    try:
+        port = parts.port or _OLLAMA_PORT
+    except ValueError:
+        return LOCAL_SERVERS
+    if not parts.hostname or parts.scheme != "http":
+        return LOCAL_SERVERS
+    # The variable is also what it listens at, which may be all addresses.
+    name = "127.0.0.1" if parts.hostname in ("0.0.0.0", "::") else parts.hostname  # noqa: S104
+    url = f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
+    return tuple(evolve(one, base_url=url) if one.provider == "ollama" else one for one in LOCAL_SERVERS)
+
+
+async def find_local_servers(servers: Sequence[ModelServer]) -> tuple[ModelServer, ...]:
+    """Those of `servers` that answer with at least one model."""
+    found: dict[str, ModelServer] = {}
+
+    async def look(http: httpx.AsyncClient, server: ModelServer) -> None:
+        with trio.move_on_after(_LOOK_SECONDS):
+            models = await listed_models(http, server.provider, Provider(base_url=server.base_url))
+            if models:
+                found[server.provider] = evolve(server, models=models)
+
+    async with open_model_client(None) as http, trio.open_nursery() as nursery:
+        for server in servers:
+            nursery.start_soon(look, http, server)
+    return tuple(found[server.provider] for server in servers if server.provider in found)
+
+
+async def ask_for_models(name: str, api: str, base_url: str, key: str) -> tuple[str, tuple[str, ...]]:
+    """The address that lists models (`base_url`, or that with /v1), and the models; none where neither lists any."""
+    is_tls = base_url.startswith("https://")
+    context = await trio.to_thread.run_sync(ssl.create_default_context) if is_tls else None
+    async with open_model_client(context) as http:
+        with trio.move_on_after(_LIST_SECONDS):
+            for url in dict.fromkeys((base_url.rstrip("/"), below(base_url, "/v1"))):
+                models = await listed_models(http, name, Provider(api=api, base_url=url, api_key=Secret(key)))
+                if models:
+                    return url, models
+    return base_url, ()
