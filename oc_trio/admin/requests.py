@@ -3,12 +3,13 @@ reading a body is bounded in size and time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
 
 import trio
 from attrs import field, frozen
+
+from oc_trio.core.text import clean
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -70,11 +71,12 @@ class Request:
         return "application/json" in self.headers.get("accept", "")
 
     def cookie(self, name: str) -> str:
-        try:
-            found = SimpleCookie(self.headers.get("cookie", "")).get(name)
-        except CookieError:
-            return ""
-        return found.value if found is not None else ""
+        """The value of a cookie; empty where it was not sent.
+
+        Other programs' cookies of this machine come along, of any form: Python's own parser would give up at them.
+        """
+        pairs = (part.strip().partition("=") for part in self.headers.get("cookie", "").split(";"))
+        return next((value for key, _, value in pairs if key == name), "")
 
     def require_same_origin(self) -> None:
         """Raises BadRequest for what a page of another origin sent. Another port of this machine is another origin,
@@ -106,6 +108,7 @@ class Request:
 
 def _fields(body: bytes) -> dict[str, str]:
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError as problem:
         raise BadRequest(400, f"the form can't be read ({type(problem).__name__})") from None
+    return {clean(name): clean(value) for name, value in pairs}

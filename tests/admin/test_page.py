@@ -18,7 +18,7 @@ from oc_trio.ids import AccountId
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.metrics import Metrics
-from tests.admin.page_client import Browser, open_stream
+from tests.admin.page_client import FORM, HOST, Browser, open_stream
 from tests.logbook import Logbook
 
 Jumping = trio.testing.MockClock
@@ -114,6 +114,24 @@ async def test_the_cookie(world: World, logbook: Logbook) -> None:
     browser.cookie = cookie.partition(";")[0]
     assert await browser.csrf() not in cookie
     assert logbook.said("logged in")[0]["by"] == "local"
+
+
+async def test_cookies_of_other_programs(world: World) -> None:
+    """Browsers send those of all ports, whatever is in them."""
+    browser = await world.browser()
+    browser.cookie = f'prefs={{"a": [1]}}; =; bad name=x; {browser.cookie}; later'
+    assert ">It is<" in (await browser.get("/")).text
+
+
+async def test_what_a_form_may_hold(world: World) -> None:
+    """No NUL reaches the journal, and what is no UTF-8 becomes a replacement character."""
+    browser = await world.browser()
+    body = f"csrf={await browser.csrf()}&session=a%00b%ff%ed%a0%80".encode()
+    headers = {"origin": f"http://{HOST}", "content-type": FORM}
+    assert (await browser.send("POST", "/actions/stop", headers, body)).status == 303
+    assert world.done[0]["session"].startswith("ab\ufffd")
+    headers |= {"content-type": f"{FORM}; charset=utf-8"}
+    assert (await browser.send("POST", "/actions/stop", headers, b"csrf=\xff")).status == 400
 
 
 async def test_a_login_ends(world: World) -> None:
