@@ -7,11 +7,14 @@ is listed only if one of them has no place here.
 import io
 import re
 import tokenize
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# A public class of a module: the statement begins its line, the name has no underscore at the front.
+CLASS = re.compile(r"^class ([A-Za-z]\w*)", re.MULTILINE)
 # The banned word, and what the thing is called.
 BANNED = {
     "bench": "services, tools",
@@ -75,3 +78,12 @@ def test_no_banned_word_is_in_a_name() -> None:
         where = path.relative_to(ROOT).as_posix()
         found += [f"{where}: {word} ({BANNED[word]})" for word in sorted(words & BANNED.keys())]
     assert found == []
+
+
+def test_a_public_class_name_is_defined_once() -> None:
+    """Two classes with one name are mistaken for each other in searches, imports and conversation."""
+    modules: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "oc_trio").rglob("*.py")):
+        for name in CLASS.findall(path.read_text("utf-8")):
+            modules[name].append(path.relative_to(ROOT).as_posix())
+    assert {name: places for name, places in modules.items() if len(places) > 1} == {}

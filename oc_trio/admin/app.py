@@ -28,7 +28,7 @@ from attrs import evolve, field, frozen
 import oc_trio
 from oc_trio.admin.feed import RETRY_MS, Feed, TooManyClients
 from oc_trio.admin.operator_page import ActionRefused, OperatorPage
-from oc_trio.admin.page_html import Reader, render_page
+from oc_trio.admin.page_html import Viewer, render_page
 from oc_trio.admin.page_logins import LOGIN_SECONDS, Login, PageLogins
 from oc_trio.admin.requests import BadRequest, Receive, Request, Scope, Send
 from oc_trio.admin.status_tables import status_view
@@ -205,13 +205,13 @@ class AdminApp:
     async def _page(self, request: Request) -> AdminResponse:
         login = self.logins.find(request.cookie(self.logins.cookie_name))
         if login is None:
-            return self._html(await self._public_view(), Reader())
-        reader = Reader(login.csrf, login.notice, login.tone)
+            return self._html(await self._public_view(), Viewer())
+        viewer = Viewer(login.csrf, login.notice, login.tone)
         login.notice = login.tone = ""
-        return self._html(await self._operator_view(), reader)
+        return self._html(await self._operator_view(), viewer)
 
-    def _html(self, view: PageView, reader: Reader, status: int = 200) -> AdminResponse:
-        body = render_page(view, reader, self.now_ms()).encode("utf-8", "replace")
+    def _html(self, view: PageView, viewer: Viewer, status: int = 200) -> AdminResponse:
+        body = render_page(view, viewer, self.now_ms()).encode("utf-8", "replace")
         return AdminResponse(status, body, _HTML)
 
     async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
@@ -295,7 +295,7 @@ class AdminApp:
         if not cookie:
             self._warn_of_token()
             notice = "That is not the token of the gateway that runs now; `oc-trio status --page` prints it."
-            return self._html(await self._public_view(), Reader(notice=notice, tone="bad"), 403)
+            return self._html(await self._public_view(), Viewer(notice=notice, tone="bad"), 403)
         log.info("an operator logged in to the status page", by="local")
         settings = f"HttpOnly; SameSite=Strict; Path=/; Max-Age={LOGIN_SECONDS}"
         set_cookie = f"{self.logins.cookie_name}={cookie}; {settings}".encode()

@@ -15,7 +15,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 @frozen
-class Reader:
+class Viewer:
     """Who looks. `csrf` goes with every action, and is empty for those who have not logged in.
 
     `notice` is shown once.
@@ -26,11 +26,11 @@ class Reader:
     tone: str = ""
 
 
-def render_page(view: PageView, reader: Reader, now_ms: int) -> str:
+def render_page(view: PageView, viewer: Viewer, now_ms: int) -> str:
     """The whole document."""
     headline = view.headline
     # Who is typing a token must not lose it.
-    refresh = f'<noscript><meta http-equiv="refresh" content="{REFRESH_SECONDS}"></noscript>' if reader.csrf else ""
+    refresh = f'<noscript><meta http-equiv="refresh" content="{REFRESH_SECONDS}"></noscript>' if viewer.csrf else ""
     charts = "".join(map(_chart, view.charts))
     if charts:
         charts = f'<section id="charts" tabindex="0" aria-label="The last hour">{charts}</section>'
@@ -46,19 +46,19 @@ def render_page(view: PageView, reader: Reader, now_ms: int) -> str:
 <link rel="stylesheet" href="/status.css">
 {refresh}
 </head>
-<body data-csrf="{escape(reader.csrf)}" data-now="{now_ms}">
+<body data-csrf="{escape(viewer.csrf)}" data-now="{now_ms}">
 <header>
 <h1>oc_trio <span id="version">{escape(headline.version)}</span></h1>
 <p><strong id="phase" class="{headline.tone}">{escape(headline.phase)}</strong>
 <span id="process">process {headline.pid}, started {_time(headline.started_at, now_ms)}</span></p>
 </header>
-<p id="notice" role="status" class="{escape(reader.tone)}">{escape(reader.notice)}</p>
+<p id="notice" role="status" class="{escape(viewer.tone)}">{escape(viewer.notice)}</p>
 <main>
-{_login(reader)}
+{_login(viewer)}
 {charts}
-<div id="tables">{"".join(_table(table, reader, now_ms) for table in view.tables)}</div>
+<div id="tables">{"".join(_table(table, viewer, now_ms) for table in view.tables)}</div>
 </main>
-<footer><a href="/status.json">status.json</a> <a href="/metrics">metrics</a> {_logout(reader)}</footer>
+<footer><a href="/status.json">status.json</a> <a href="/metrics">metrics</a> {_logout(viewer)}</footer>
 <script src="/uplot.js"></script>
 <script src="/status.js"></script>
 </body>
@@ -66,8 +66,8 @@ def render_page(view: PageView, reader: Reader, now_ms: int) -> str:
 """
 
 
-def _login(reader: Reader) -> str:
-    if reader.csrf:
+def _login(viewer: Viewer) -> str:
+    if viewer.csrf:
         return ""
     return (
         '<form id="login" method="post" action="/login"><p><label for="token">To see answers, queues and people, and '
@@ -77,17 +77,17 @@ def _login(reader: Reader) -> str:
     )
 
 
-def _logout(reader: Reader) -> str:
-    if not reader.csrf:
+def _logout(viewer: Viewer) -> str:
+    if not viewer.csrf:
         return ""
-    return f'<form method="post" action="/logout">{_hidden("csrf", reader.csrf)}<button>Log out</button></form>'
+    return f'<form method="post" action="/logout">{_hidden("csrf", viewer.csrf)}<button>Log out</button></form>'
 
 
-def _table(table: Table, reader: Reader, now_ms: int) -> str:
+def _table(table: Table, viewer: Viewer, now_ms: int) -> str:
     has_actions = any(row.actions for row in table.rows)
     columns = (*table.columns, "Action") if has_actions else table.columns
     heads = "".join(f'<th scope="col" role="columnheader">{escape(column)}</th>' for column in columns)
-    rows = "".join(_row(table, row, reader, now_ms) for row in table.rows)
+    rows = "".join(_row(table, row, viewer, now_ms) for row in table.rows)
     name = escape(table.id)
     # Phones show rows as blocks, which takes their roles from them: so they are named.
     return (
@@ -99,13 +99,13 @@ def _table(table: Table, reader: Reader, now_ms: int) -> str:
     )
 
 
-def _row(table: Table, row: TableRow, reader: Reader, now_ms: int) -> str:
+def _row(table: Table, row: TableRow, viewer: Viewer, now_ms: int) -> str:
     shown = "".join(
         f'<td role="cell" data-label="{escape(column)}">{_cell(cell, now_ms)}</td>'
         for column, cell in zip(table.columns, row.cells)
     )
     if row.actions:
-        forms = "".join(_form(action, reader) for action in row.actions)
+        forms = "".join(_form(action, viewer) for action in row.actions)
         shown += f'<td role="cell" class="actions" data-label="Action">{forms}</td>'
     key = escape(row.key)
     line = f'<tr role="row" data-key="{key}">{shown}</tr>'
@@ -124,7 +124,7 @@ def _cell(cell: Cell, now_ms: int) -> str:
     return f'<span class="state {cell.tone}">{escape(cell.text)}</span>' if cell.tone else escape(cell.text)
 
 
-def _form(action: Action, reader: Reader) -> str:
+def _form(action: Action, viewer: Viewer) -> str:
     fields = "".join(_hidden(name, value) for name, value in action.fields.items())
     options = "".join(
         f'<label><input type="checkbox" name="{escape(name)}" value="yes"> {escape(label)}</label> '
@@ -132,7 +132,7 @@ def _form(action: Action, reader: Reader) -> str:
     )
     label, about = escape(action.label), escape(f"{action.label}: {action.about}")
     return (
-        f'<form method="post" action="/actions/{escape(action.name)}">{_hidden("csrf", reader.csrf)}{fields}'
+        f'<form method="post" action="/actions/{escape(action.name)}">{_hidden("csrf", viewer.csrf)}{fields}'
         f'<button aria-label="{about}">{label}</button> {options}</form>'
     )
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from oc_trio.admin.tables import Cell, Headline, PageView, Table, TableRow, cells, facts_of
+from oc_trio.admin.tables import Cell, PageHeadline, PageView, Table, TableRow, cells, facts_of
 
 _TONES = {"live": "good"} | dict.fromkeys(("starting", "connecting", "catching_up", "reconnecting", "stopped"), "mild")
 _SHOWN_OF_ACCOUNT = frozenset({"account", "state", "detail", "bot", "since", "last_live_at", "last_event_at", "notes"})
@@ -30,12 +30,12 @@ def status_view(status: Mapping[str, Any]) -> PageView:
     return PageView(_headline(status), tuple(table for table in tables if table.rows or not table.are_facts))
 
 
-def _headline(status: Mapping[str, Any]) -> Headline:
+def _headline(status: Mapping[str, Any]) -> PageHeadline:
     is_well = status["ready"] and not status["stuck"]
     phase = f"{status['phase']}, {'ready' if status['ready'] else 'not ready'}"
     if status["stuck"]:
         phase = f"stuck: {', '.join(status['stuck'])}"
-    return Headline(status["version"], phase, "good" if is_well else "bad", status["pid"], status["startedAt"])
+    return PageHeadline(status["version"], phase, "good" if is_well else "bad", status["pid"], status["startedAt"])
 
 
 def _accounts(accounts: list[Mapping[str, Any]]) -> Table:

@@ -117,7 +117,7 @@ class Chart:
 
 
 @frozen
-class Headline:
+class PageHeadline:
     """The line at the top of the page."""
 
     version: str
@@ -142,7 +142,7 @@ class Headline:
 class PageView:
     """Everything that a page shows at one moment, from top to bottom."""
 
-    headline: Headline
+    headline: PageHeadline
     tables: tuple[Table, ...]
     charts: tuple[Chart, ...] = ()
 

@@ -16,7 +16,7 @@ from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.guard import RequestGuard
 from oc_trio.callbacks.hooks import HookRequest, answer_hook
 from oc_trio.callbacks.interactions import answer_click
-from oc_trio.callbacks.reply import Kind, Reply, not_found, refused
+from oc_trio.callbacks.reply import EndpointKind, Reply, not_found, refused
 from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.sourceip import ProxyTrust
 from oc_trio.errors import CallbackRefused, OcTrioError
@@ -37,7 +37,7 @@ def build_app(
     app.config["MAX_CONTENT_LENGTH"] = None  # the guard knows a limit for each route
     app.config["RESPONSE_TIMEOUT"] = None
 
-    async def answer(kind: Kind, work: Callable[[], Awaitable[Reply]]) -> Response:
+    async def answer(kind: EndpointKind, work: Callable[[], Awaitable[Reply]]) -> Response:
         try:
             reply = await work()
         except OcTrioError as problem:
@@ -45,7 +45,7 @@ def build_app(
             log.error("callback failed", kind=kind.value, problem=str(problem))
             reply = refused(kind, CallbackRefused(503, UNAVAILABLE))
         metrics.callbacks.labels(kind.value, str(reply.status)).inc()
-        if reply.status >= 400 and kind is Kind.HOOK:  # of the others the refusal log tells more
+        if reply.status >= 400 and kind is EndpointKind.HOOK:  # of the others the refusal log tells more
             log.info("callback refused", kind=kind.value, status=reply.status, remote=request.remote_addr or "")
         return _response(reply)
 
@@ -54,13 +54,13 @@ def build_app(
         if route is None:  # a reload has taken the path away since the guard looked
             return _response(not_found())
         match route.kind:
-            case Kind.COMMAND:
+            case EndpointKind.COMMAND:
                 accounts, content_type = registry.commands_at(request.path), request.content_type or ""
                 work = partial(answer_command, accounts, body, content_type, guard.refusals)
-            case Kind.CLICK:
+            case EndpointKind.CLICK:
                 endpoint = registry.clicks_of(AccountId(request.path.removeprefix(CLICK_PREFIX)))
                 work = partial(answer_click, endpoint, body, guard.refusals)
-            case Kind.HOOK:
+            case EndpointKind.HOOK:
                 work = partial(_answer_hook, registry, request, body)
             case _:
                 assert_never(route.kind)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from oc_trio.callbacks.endpoints import CommandEndpoint
 from oc_trio.callbacks.refusals import RefusalLog
-from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
+from oc_trio.callbacks.reply import EndpointKind, Reply, chat_reply, refused
 from oc_trio.core import slash
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import AccountId
@@ -31,7 +31,7 @@ async def answer_command(
             refusals.command(problem, call)
             for each in accounts.values() if endpoint is None else (endpoint,):
                 each.on_refused(f"/{call.trigger[:64]}: {problem.reason}")
-        return refused(Kind.COMMAND, problem)
+        return refused(EndpointKind.COMMAND, problem)
 
 
 def find_account(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) -> CommandEndpoint:

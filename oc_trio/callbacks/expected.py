@@ -10,13 +10,13 @@ from contextlib import contextmanager
 import trio
 from attrs import define, field
 
-from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.callbacks.reply import EndpointKind, Reply, json_reply, refused
 from oc_trio.errors import CallbackRefused
 
 _MOST_STRAYS = 5
 _PATH = 120
 # Mattermost shows nobody anything for these bodies.
-_ANSWERS = {Kind.COMMAND: {"response_type": "ephemeral", "text": ""}, Kind.CLICK: {}}
+_ANSWERS = {EndpointKind.COMMAND: {"response_type": "ephemeral", "text": ""}, EndpointKind.CLICK: {}}
 
 
 @define(eq=False)
@@ -27,7 +27,7 @@ class ExpectedRequest:
     `strays` are paths of other requests that came meanwhile and fit no endpoint.
     """
 
-    kind: Kind
+    kind: EndpointKind
     path: str
     nonce: str
     is_genuine: Callable[[bytes, str], bool]
@@ -41,7 +41,7 @@ class ExpectedRequest:
 
 
 @define(eq=False)
-class Caller:
+class RequestOrigin:
     """Where a request came from: `source` as the access rules see it, the socket's `peer`, its X-Forwarded-For."""
 
     source: str
@@ -64,23 +64,23 @@ class ExpectedRequests:
         finally:
             del self._pending[request.nonce]
 
-    def take(self, kind: Kind, body: bytes, content_type: str, caller: Caller) -> Reply | None:
+    def take(self, kind: EndpointKind, body: bytes, content_type: str, origin: RequestOrigin) -> Reply | None:
         """The reply to an expected request, which is recorded; None for any other."""
         request = next((one for nonce, one in self._pending.items() if nonce.encode() in body), None)
         if request is None or request.kind is not kind:
             return None
-        _record(request, caller)
+        _record(request, origin)
         request.genuine = request.is_genuine(body, content_type)
         request.arrived.set()
         if not request.genuine:
             return refused(kind, CallbackRefused(401, "Not the request that was expected."))
         return json_reply(_ANSWERS[kind])
 
-    def note_refused(self, kind: Kind, path: str, why: str, caller: Caller) -> None:
+    def note_refused(self, kind: EndpointKind, path: str, why: str, origin: RequestOrigin) -> None:
         """A request was refused before its body was read."""
         for request in self._pending.values():
             if (request.kind, request.path) == (kind, path) and not request.arrived.is_set():
-                _record(request, caller)
+                _record(request, origin)
                 request.refused = why
 
     def note_unknown(self, path: str) -> None:
@@ -90,5 +90,5 @@ class ExpectedRequests:
                 request.strays.append(path[:_PATH])
 
 
-def _record(request: ExpectedRequest, caller: Caller) -> None:
-    request.source, request.peer, request.forwarded = caller.source, caller.peer, caller.forwarded
+def _record(request: ExpectedRequest, origin: RequestOrigin) -> None:
+    request.source, request.peer, request.forwarded = origin.source, origin.peer, origin.forwarded

@@ -13,9 +13,9 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
-from oc_trio.callbacks.expected import Caller
+from oc_trio.callbacks.expected import RequestOrigin
 from oc_trio.callbacks.refusals import ORIGIN, RefusalLog
-from oc_trio.callbacks.reply import Kind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
+from oc_trio.callbacks.reply import EndpointKind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
 from oc_trio.callbacks.request_limiter import Limits, RequestLimiter, Standing, source_key
 from oc_trio.core import hooks, interactions
 from oc_trio.core.sourceip import Address, Network, ProxyTrust, client_address, may_call
@@ -40,7 +40,7 @@ _LOG_EVERY = 5.0  # seconds between two log lines about refusals; the others are
 class EndpointRoute:
     """The endpoint at a path with its limits for a body; `sources` None means that any address may call."""
 
-    kind: Kind
+    kind: EndpointKind
     max_body: int
     seconds: float
     sources: tuple[Network, ...] | None = None
@@ -90,13 +90,15 @@ class RequestGuard:
         """The endpoint at a path, which has to match exactly."""
         registry = self.registry
         if path in registry.command_paths:
-            return EndpointRoute(Kind.COMMAND, COMMAND_BYTES, COMMAND_SECONDS)
+            return EndpointRoute(EndpointKind.COMMAND, COMMAND_BYTES, COMMAND_SECONDS)
         if path.startswith(CLICK_PREFIX):
             sources = registry.click_sources.get(AccountId(path.removeprefix(CLICK_PREFIX)))
             if sources is not None:
-                return EndpointRoute(Kind.CLICK, interactions.MAX_BODY_BYTES, interactions.BODY_SECONDS, sources)
+                return EndpointRoute(
+                    EndpointKind.CLICK, interactions.MAX_BODY_BYTES, interactions.BODY_SECONDS, sources
+                )
         if registry.hook_kind(path) is not None:
-            return EndpointRoute(Kind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
+            return EndpointRoute(EndpointKind.HOOK, hooks.MAX_BODY_BYTES, HOOK_SECONDS)
         return None
 
     async def _handle(
@@ -111,7 +113,7 @@ class RequestGuard:
             await self._refuse(send, route, method_not_allowed(route.kind), "method", "")
             return
         if route.sources is not None and not may_call(address, route.sources):
-            expected.note_refused(route.kind, scope["path"], "source", _caller(scope, address))
+            expected.note_refused(route.kind, scope["path"], "source", _origin(scope, address))
             reply = refused(route.kind, CallbackRefused(403, ORIGIN))
             self.refusals.origin(source_key(address))
             endpoint = self.registry.clicks_of(AccountId(scope["path"].removeprefix(CLICK_PREFIX)))
@@ -133,7 +135,7 @@ class RequestGuard:
         if body is None:
             return
         content_type = next(iter(_values(scope, b"content-type")), "")
-        answer = expected.take(route.kind, body, content_type, _caller(scope, address))
+        answer = expected.take(route.kind, body, content_type, _origin(scope, address))
         if answer is not None:
             self.metrics.callbacks.labels(route.kind.value, "check").inc()
             await send_reply(send, answer)
@@ -185,10 +187,10 @@ class RequestGuard:
     def _has_our_secret(self, route: EndpointRoute, authorization: str) -> bool:
         """Whether the Authorization header has a secret of ours; each is compared in constant time."""
         secret_sent = authorization.partition(" ")[2].strip().encode("utf-8", "surrogatepass")
-        if route.kind is Kind.HOOK and self.registry.hooks is not None:
+        if route.kind is EndpointKind.HOOK and self.registry.hooks is not None:
             secret = self.registry.hooks.token().encode()
             return bool(secret) and hmac.compare_digest(secret_sent, secret)
-        if route.kind is not Kind.COMMAND:
+        if route.kind is not EndpointKind.COMMAND:
             return False
         tokens = [
             command.token.encode()
@@ -223,10 +225,10 @@ async def send_reply(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
-def _caller(scope: Scope, address: Address | None) -> Caller:
+def _origin(scope: Scope, address: Address | None) -> RequestOrigin:
     client = scope.get("client")
     forwarded = ", ".join(_values(scope, b"x-forwarded-for"))
-    return Caller(str(address or ""), str(client[0]) if client else "", forwarded[:200])
+    return RequestOrigin(str(address or ""), str(client[0]) if client else "", forwarded[:200])
 
 
 def _ignoring_disconnect(send: Send, *, may_close: bool) -> Send:

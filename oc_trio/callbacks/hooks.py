@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from oc_trio.callbacks.endpoints import HookEndpoint
-from oc_trio.callbacks.reply import Kind, Reply, json_reply, refused
+from oc_trio.callbacks.reply import EndpointKind, Reply, json_reply, refused
 from oc_trio.core import hooks
 from oc_trio.core.hooks import HookKind
 from oc_trio.errors import CallbackRefused
@@ -35,4 +35,4 @@ async def answer_hook(endpoint: HookEndpoint, kind: HookKind, request: HookReque
         # 202: the hook is in the journal by now, but its turn is still to come.
         return json_reply(hooks.accepted_body(await endpoint.take(kind, hook)), 202)
     except CallbackRefused as problem:
-        return refused(Kind.HOOK, problem)
+        return refused(EndpointKind.HOOK, problem)

@@ -2,7 +2,7 @@
 
 from oc_trio.callbacks.endpoints import ButtonEndpoint
 from oc_trio.callbacks.refusals import RefusalLog
-from oc_trio.callbacks.reply import Kind, Reply, chat_reply, refused
+from oc_trio.callbacks.reply import EndpointKind, Reply, chat_reply, refused
 from oc_trio.core import interactions
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.questions import read_dialog
@@ -25,7 +25,7 @@ async def answer_click(endpoint: ButtonEndpoint | None, body: bytes, refusals: R
         refusals.click(problem, body)
         if endpoint is not None:
             endpoint.on_refused(f"click: {problem.reason}")
-        return refused(Kind.CLICK, problem)
+        return refused(EndpointKind.CLICK, problem)
 
 
 def _is_dialog(body: bytes) -> bool:

@@ -12,7 +12,7 @@ from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.errors import CallbackRefused
 
 
-class Kind(Enum):
+class EndpointKind(Enum):
     """The three kinds of endpoint; each has its own form of refusals."""
 
     COMMAND = "command"
@@ -79,11 +79,11 @@ def not_found() -> Reply:
     return plain_reply(404, "Not Found")
 
 
-def method_not_allowed(kind: Kind) -> Reply:
+def method_not_allowed(kind: EndpointKind) -> Reply:
     """405 with the one allowed method."""
     allow = (("allow", "POST"),)
     text = "Method Not Allowed"
-    if kind is Kind.COMMAND:
+    if kind is EndpointKind.COMMAND:
         return plain_reply(405, text, *allow)
     reply = refused(kind, CallbackRefused(405, text))
     return Reply(reply.status, reply.body, reply.content_type, allow)
@@ -94,9 +94,9 @@ def too_many() -> Reply:
     return plain_reply(429, "Too Many Requests", ("retry-after", "1"), close=True)
 
 
-def body_refused(kind: Kind, status: int) -> Reply:
+def body_refused(kind: EndpointKind, status: int) -> Reply:
     """413 or 408 with the endpoint's documented text."""
-    if kind is Kind.COMMAND:
+    if kind is EndpointKind.COMMAND:
         text = "Payload Too Large" if status == 413 else "Request body timeout"
         return plain_reply(status, text, close=True)
     words = "Payload too large" if status == 413 else "Request body timeout"
@@ -104,14 +104,14 @@ def body_refused(kind: Kind, status: int) -> Reply:
     return Reply(reply.status, reply.body, reply.content_type, close=True)
 
 
-def refused(kind: Kind, problem: CallbackRefused) -> Reply:
+def refused(kind: EndpointKind, problem: CallbackRefused) -> Reply:
     """A refusal in the form of that kind of endpoint."""
     match kind:
-        case Kind.COMMAND:
+        case EndpointKind.COMMAND:
             return chat_reply(slash.ephemeral(problem.reason), problem.status_hint)
-        case Kind.CLICK:
+        case EndpointKind.CLICK:
             return chat_reply({"error": problem.reason}, problem.status_hint)
-        case Kind.HOOK:
+        case EndpointKind.HOOK:
             return json_reply({"ok": False, "error": problem.reason}, problem.status_hint)
         case _:
             assert_never(kind)

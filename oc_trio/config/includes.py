@@ -53,7 +53,7 @@ class _Node:
     location: Location
 
 
-class _Refused(Exception):
+class _IncludeRefused(Exception):
     """An include is not possible; str() says why."""
 
 
@@ -119,9 +119,9 @@ class _Composer:
         for name in names:
             try:
                 if not isinstance(name, str) or not name.strip():
-                    raise _Refused(f"must be a file name or a list of them, not {kind_of(name)}")
+                    raise _IncludeRefused(f"must be a file name or a list of them, not {kind_of(name)}")
                 nodes.append(self._read(name, path, source))
-            except _Refused as refusal:
+            except _IncludeRefused as refusal:
                 refused.append(str(refusal))
         merged = nodes[0] if len(nodes) == 1 else _Node({}, own.location)
         for node in nodes if len(nodes) > 1 else ():
@@ -138,23 +138,23 @@ class _Composer:
         candidate = source.file.parent / name
         # Both would make the system call raise; 4096 is Linux's PATH_MAX.
         if "\0" in name or len(str(candidate)) >= 4096:
-            raise _Refused("is not a usable file name")
+            raise _IncludeRefused("is not a usable file name")
         file = candidate.resolve()
         # An included file may name programs that the gateway starts, so who can write one must not be whoever likes to.
         if not any(file.is_relative_to(root.resolve()) for root in self.roots):
             hint = f"move it there, or list its folder in {ROOTS_VARIABLE}"
-            raise _Refused(f"{name} is outside of {self.roots[0]} ({hint})")
+            raise _IncludeRefused(f"{name} is outside of {self.roots[0]} ({hint})")
         if file in source.chain:
             chain = " -> ".join(str(step) for step in (*source.chain[source.chain.index(file) :], file))
-            raise _Refused(f"includes itself: {chain}")
+            raise _IncludeRefused(f"includes itself: {chain}")
         if len(source.chain) > MAX_DEPTH:
-            raise _Refused(f"is nested more than {MAX_DEPTH} files deep")
+            raise _IncludeRefused(f"is nested more than {MAX_DEPTH} files deep")
         text = self._text(file)
         try:
             value = decode_json5_value(text, str(file))
         except ConfigError as error:
             problem = error.problems[0]
-            raise _Refused(f"{problem.path}: {problem.message}") from None
+            raise _IncludeRefused(f"{problem.path}: {problem.message}") from None
         return self.node(value, path, "", _Source(file, json_lines(text), (*source.chain, file)))
 
     def _text(self, file: Path) -> str:
@@ -163,15 +163,15 @@ class _Composer:
                 status = os.fstat(opened.fileno())
                 # Opening a pipe or a device would wait for ever, or never end.
                 if not stat.S_ISREG(status.st_mode):
-                    raise _Refused(f"{file} is not a file")
+                    raise _IncludeRefused(f"{file} is not a file")
                 if status.st_size > MAX_BYTES:
-                    raise _Refused(f"{file} is larger than 2 MiB")
+                    raise _IncludeRefused(f"{file} is larger than 2 MiB")
                 text = opened.read()
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else "unknown reason"
-            raise _Refused(f"{file} can't be read: {reason}") from None
+            raise _IncludeRefused(f"{file} can't be read: {reason}") from None
         except UnicodeDecodeError:
-            raise _Refused(f"{file} is not UTF-8 text") from None
+            raise _IncludeRefused(f"{file} is not UTF-8 text") from None
         self.modes[file] = stat.S_IMODE(status.st_mode)
         return text
 

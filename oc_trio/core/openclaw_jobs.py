@@ -52,7 +52,7 @@ class CarriedJob:
     is_internal: bool = False
 
 
-class _Refused(Exception):
+class _JobRefused(Exception):
     """The job can't be carried over; str() is a clause."""
 
 
@@ -65,9 +65,9 @@ def carry_over(raw: Mapping[str, Any], rules: ImportRules) -> CarriedJob:
         return CarriedJob(name, f"openclaw:{id_}", refusal=_INTERNAL, is_internal=True)
     try:
         if not id_:
-            raise _Refused("has no id: the row is no job")
+            raise _JobRefused("has no id: the row is no job")
         job = _job(raw, id_, name, rules, differences)
-    except _Refused as refusal:
+    except _JobRefused as refusal:
         return CarriedJob(name, f"openclaw:{id_}", refusal=str(refusal))
     return CarriedJob(name, job.origin, job, tuple(differences))
 
@@ -77,14 +77,14 @@ def _job(raw: Mapping[str, Any], id_: str, name: str, rules: ImportRules, differ
     payload, delivery = _table(raw, "payload") or raw, _table(raw, "delivery")
     kind = _payload_kind(payload)
     if raw.get("trigger"):
-        raise _Refused("has a script as a condition, and oc-trio runs none")
+        raise _JobRefused("has a script as a condition, and oc-trio runs none")
     prompt = _text(payload, "message") or _text(payload, "text")
     if not prompt:
-        raise _Refused("says nothing")
+        raise _JobRefused("says nothing")
     timing = _timing(_schedule(raw), rules, differences)
     is_on = raw.get("enabled") is not False
     if isinstance(timing, Once) and timing.at <= rules.now:
-        raise _Refused("was to run once, and its time is past")
+        raise _JobRefused("was to run once, and its time is past")
     target = _target(payload, delivery, rules, differences)
     model, thinking = _text(payload, "model"), _text(payload, "thinking").lower()
     if thinking and thinking not in THINK_LEVELS:
@@ -119,12 +119,12 @@ def _payload_kind(payload: Mapping[str, Any]) -> str:
     """`agentTurn` or `systemEvent`, also where an old release wrote it in lower case or not at all."""
     kind = _text(payload, "kind")
     if kind in _PAYLOADS:
-        raise _Refused(_PAYLOADS[kind])
+        raise _JobRefused(_PAYLOADS[kind])
     spelled = kind or ("agentTurn" if _text(payload, "message") else "systemEvent" if _text(payload, "text") else "")
     for known in ("agentTurn", "systemEvent"):
         if spelled.lower() == known.lower():
             return known
-    raise _Refused(f"has a payload that is not known here: {kind or 'none'}")
+    raise _JobRefused(f"has a payload that is not known here: {kind or 'none'}")
 
 
 def _schedule(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -140,21 +140,23 @@ def _schedule(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[str]) -> Timing:
     kind = _text(schedule, "kind")
     if kind in _SCHEDULES:
-        raise _Refused(_SCHEDULES[kind])
+        raise _JobRefused(_SCHEDULES[kind])
     if kind == "at":
         return Once(_moment(schedule.get("at", schedule.get("atMs"))))
     if kind == "every":
         every, anchor = schedule.get("everyMs"), schedule.get("anchorMs")
         if not isinstance(every, int) or isinstance(every, bool) or not SHORTEST_MS <= every < 2**53:
-            raise _Refused(f"has an interval that can't be kept: {every} ms; {SHORTEST_MS // 1000} s is the shortest")
+            raise _JobRefused(
+                f"has an interval that can't be kept: {every} ms; {SHORTEST_MS // 1000} s is the shortest"
+            )
         is_time = isinstance(anchor, int) and not isinstance(anchor, bool) and 0 <= anchor < 2**53
         return Interval(every, int(anchor) if is_time and anchor is not None else rules.now)
     if kind != "cron":
-        raise _Refused(f"has a schedule that is not known here: {kind or 'none'}")
+        raise _JobRefused(f"has a schedule that is not known here: {kind or 'none'}")
     words = (_text(schedule, "expr") or _text(schedule, "cron")).split()
     if len(words) == 6:
         if words[0].strip("0"):
-            raise _Refused("names seconds in its cron expression, and jobs run at full minutes here")
+            raise _JobRefused("names seconds in its cron expression, and jobs run at full minutes here")
         words = words[1:]
     zone = _text(schedule, "tz")
     if not zone:
@@ -176,7 +178,7 @@ def _moment(value: object) -> int:
             value = None
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**47:
         return value
-    raise _Refused("was to run once, at a time that can't be read")
+    raise _JobRefused("was to run once, at a time that can't be read")
 
 
 def _target(payload: Mapping[str, Any], delivery: Mapping[str, Any], rules: ImportRules, differences: list[str]) -> str:
@@ -185,18 +187,18 @@ def _target(payload: Mapping[str, Any], delivery: Mapping[str, Any], rules: Impo
     channel = (_text(delivery, "channel") or _text(payload, "channel") or _text(payload, "provider")).lower()
     to = _text(delivery, "to") or _text(payload, "to")
     if mode == "webhook":
-        raise _Refused("posts to a web address, and jobs post to Mattermost here")
+        raise _JobRefused("posts to a web address, and jobs post to Mattermost here")
     if mode == "none":
-        raise _Refused("posts nothing by itself, and jobs here post what comes of them: oc-trio cron add --to PLACE")
+        raise _JobRefused("posts nothing by itself, and jobs here post what comes of them: oc-trio cron add --to PLACE")
     prefix, _, rest = to.partition(":")
     if prefix.lower() == "mattermost" and rest.partition(":")[0].lower() in ("channel", "user", "group"):
         channel, to = "mattermost", rest
     if channel not in ("", "last", "mattermost"):
-        raise _Refused(f"posts to {channel}, and oc-trio speaks to Mattermost only")
+        raise _JobRefused(f"posts to {channel}, and oc-trio speaks to Mattermost only")
     if to and channel != "last":
         return to
     if not rules.target:
-        raise _Refused("names no place: import it with --to PLACE")
+        raise _JobRefused("names no place: import it with --to PLACE")
     differences.append(f"posts to {rules.target}: it names no place itself")
     return rules.target
 

@@ -25,7 +25,7 @@ class TableMode(Enum):
 
 
 @frozen
-class Table:
+class MarkdownTable:
     """A parsed table: every row has as many cells as the header."""
 
     header: tuple[str, ...]
@@ -86,7 +86,7 @@ def header_after(text: str, header: str = "", fence: Fence | None = None) -> str
     return header
 
 
-def _table_at(lines: list[str], at: int) -> tuple[Table, int] | None:
+def _table_at(lines: list[str], at: int) -> tuple[MarkdownTable, int] | None:
     """The table whose header is line `at`, and the index of the line after it."""
     if at + 1 >= len(lines) or not is_header(lines[at], lines[at + 1]):
         return None
@@ -97,7 +97,7 @@ def _table_at(lines: list[str], at: int) -> tuple[Table, int] | None:
         cells = _cells(lines[end])[: len(header)]
         rows.append(cells + ("",) * (len(header) - len(cells)))
         end += 1
-    return Table(header, tuple(rows)), end
+    return MarkdownTable(header, tuple(rows)), end
 
 
 def _cells(line: str) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def _cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip().replace("\\|", "|") for cell in _BAR.split(line))
 
 
-def _bullets(table: Table) -> str:
+def _bullets(table: MarkdownTable) -> str:
     """Each row as a bold first cell with one bullet per further column; empty cells are left out."""
     if not table.rows:
         return "- " + ", ".join(table.header)
@@ -122,7 +122,7 @@ def _bullets(table: Table) -> str:
     return ("\n" if len(table.header) == 1 else "\n\n").join(blocks)
 
 
-def _code(table: Table) -> str:
+def _code(table: MarkdownTable) -> str:
     """Aligned columns in a code block whose fence is longer than any run of backticks in a cell."""
     rows = (table.header, *table.rows)
     widths = [max(3, *(_width(row[column]) for row in rows)) for column in range(len(table.header))]

@@ -12,7 +12,7 @@ from oc_trio.admin.tables import (
     TEXT_CHARS,
     TEXT_STEP,
     Cell,
-    Headline,
+    PageHeadline,
     PageView,
     Table,
     TableRow,
@@ -21,7 +21,7 @@ from oc_trio.admin.tables import (
     newest_text,
 )
 
-HEADLINE = Headline("1", "serving", "good", 1, 1)
+HEADLINE = PageHeadline("1", "serving", "good", 1, 1)
 _ROWS = st.dictionaries(st.sampled_from("abc"), st.tuples(st.text(max_size=3), st.none() | st.text(max_size=6)))
 _VIEWS = st.dictionaries(st.sampled_from(("turns", "queues", "pairing")), _ROWS)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import oc_trio
-from oc_trio.callbacks.reply import Kind, chat_reply, refused
+from oc_trio.callbacks.reply import EndpointKind, chat_reply, refused
 from oc_trio.core.mention_escape import ZERO_WIDTH_SPACE, clean, escape_props
 from oc_trio.errors import CallbackRefused
 
@@ -84,8 +84,8 @@ def test_everything_that_an_answer_shows_is_harmless() -> None:
     assert json.loads(chat_reply(answer(ping)).body) == answer(safe)
     assert json.loads(chat_reply(answer(ping), harmless=clean).body) == answer(ping)
     assert json.loads(chat_reply({"error": 5, "errors": [], "update": None, "attachments": 3}).body)["error"] == 5
-    assert json.loads(refused(Kind.CLICK, CallbackRefused(400, ping)).body) == {"error": safe}
-    assert json.loads(refused(Kind.COMMAND, CallbackRefused(400, ping)).body)["text"] == safe
+    assert json.loads(refused(EndpointKind.CLICK, CallbackRefused(400, ping)).body) == {"error": safe}
+    assert json.loads(refused(EndpointKind.COMMAND, CallbackRefused(400, ping)).body)["text"] == safe
 
 
 def test_everything_that_an_attachment_shows_is_harmless() -> None:

@@ -12,7 +12,7 @@ import trio
 from attrs import asdict, evolve, frozen
 
 from oc_trio.callbacks.expected import ExpectedRequest
-from oc_trio.callbacks.reply import Kind
+from oc_trio.callbacks.reply import EndpointKind
 from oc_trio.config.accounts import Account
 from oc_trio.core import slash
 from oc_trio.core.entities import NewPost, SlashCommand, Team, User
@@ -39,7 +39,7 @@ _NONCE_FIELD = "oc_trio_check"
 _TEXT = "oc_trio checks whether clicks reach it. This post will be gone in a moment."
 
 
-class Outcome(Enum):
+class RoundTripOutcome(Enum):
     """What became of a round trip."""
 
     ARRIVED = "arrived"
@@ -60,7 +60,7 @@ class RoundTrip:
     account: AccountId
     kind: str
     url: str
-    outcome: Outcome
+    outcome: RoundTripOutcome
     source: str = ""
     peer: str = ""
     forwarded: str = ""
@@ -77,7 +77,7 @@ class RoundTrip:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "RoundTrip":
         """Raises ValueError or TypeError for what `to_json` has not made."""
-        return cls(**{**row, "outcome": Outcome(row["outcome"]), "strays": tuple(row["strays"])})
+        return cls(**{**row, "outcome": RoundTripOutcome(row["outcome"]), "strays": tuple(row["strays"])})
 
 
 async def run_round_trips(
@@ -108,7 +108,7 @@ async def run_round_trips(
 
 def _not_tried(account: AccountId, kind: str, url: str, problem: Exception) -> RoundTrip:
     status, code = _status_of(problem)
-    return RoundTrip(account, kind, url, Outcome.NOT_TRIED, status=status, code=code, problem=str(problem))
+    return RoundTrip(account, kind, url, RoundTripOutcome.NOT_TRIED, status=status, code=code, problem=str(problem))
 
 
 def _status_of(problem: Exception) -> tuple[int, str]:
@@ -132,7 +132,7 @@ class _Check:
         url = self.plan.command_url
         if not teams:
             problem = "the bot is in no team, and a command belongs to a team"
-            return RoundTrip(self.account.id, "command", url, Outcome.NOT_TRIED, problem=problem)
+            return RoundTrip(self.account.id, "command", url, RoundTripOutcome.NOT_TRIED, problem=problem)
         nonce, trigger = self._nonce(), TRIGGER + self._nonce()[:8]
         wanted = CommandSpec(trigger, trigger, "Made by a check of oc_trio, and removed by it")
         made: SlashCommand | None = None
@@ -155,7 +155,7 @@ class _Check:
             except CallbackRefused:
                 return False
 
-        expected = ExpectedRequest(Kind.COMMAND, self.plan.command_paths[0], nonce, is_genuine)
+        expected = ExpectedRequest(EndpointKind.COMMAND, self.plan.command_paths[0], nonce, is_genuine)
         left = ""
         try:
             trip = await self._made(
@@ -198,7 +198,7 @@ class _Check:
             )
         except MattermostError as problem:
             return _not_tried(self.account.id, "button", url, problem)
-        expected = ExpectedRequest(Kind.CLICK, self.plan.click_path, nonce, is_genuine)
+        expected = ExpectedRequest(EndpointKind.CLICK, self.plan.click_path, nonce, is_genuine)
         left = ""
         try:
             trip = await self._made("button", url, expected, lambda: self.api.posts.press(post.id, action))
@@ -242,13 +242,13 @@ class _Check:
         return self.dependencies.clock.new_id()
 
 
-def _outcome(expected: ExpectedRequest, *, failed: bool, code: str) -> Outcome:
+def _outcome(expected: ExpectedRequest, *, failed: bool, code: str) -> RoundTripOutcome:
     if expected.arrived.is_set():
-        return Outcome.ARRIVED if expected.genuine else Outcome.NOT_GENUINE
+        return RoundTripOutcome.ARRIVED if expected.genuine else RoundTripOutcome.NOT_GENUINE
     if expected.refused:
-        return Outcome.SOURCE_REFUSED
+        return RoundTripOutcome.SOURCE_REFUSED
     if not failed or code.endswith("execute_command.failed_resp.app_error"):
-        return Outcome.ANSWERED_ELSEWHERE
+        return RoundTripOutcome.ANSWERED_ELSEWHERE
     # Mattermost's ids for an integration that could not be called; any other refusal came before the call.
     called = code.startswith(("api.command.execute_command.failed", "api.post.do_action.action_integration"))
-    return Outcome.NO_ANSWER if called or not code else Outcome.NOT_TRIED
+    return RoundTripOutcome.NO_ANSWER if called or not code else RoundTripOutcome.NOT_TRIED

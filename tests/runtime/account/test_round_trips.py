@@ -5,7 +5,7 @@ import json
 import pytest
 import trio
 
-from oc_trio.runtime.account.round_trips import Outcome, RoundTrip
+from oc_trio.runtime.account.round_trips import RoundTrip, RoundTripOutcome
 from oc_trio.sandbox.outgoing import IntegrationUnreachable
 from tests.runtime.handlers.test_public_port import open_for_business
 from tests.runtime.harness import Harness
@@ -25,7 +25,7 @@ async def test_a_command_and_a_click_come_back(harness: Harness) -> None:
     await open_for_business(harness)
     before = {command.trigger for command in harness.world.commands.of_team(harness.team.id)}
     found = await trips(harness)
-    assert [trip.outcome for trip in found.values()] == [Outcome.ARRIVED, Outcome.ARRIVED]
+    assert [trip.outcome for trip in found.values()] == [RoundTripOutcome.ARRIVED, RoundTripOutcome.ARRIVED]
     assert found["command"].source == found["button"].source == "127.0.0.1"
     assert found["button"].url == "http://gw.test/mattermost/interactions/default"
     assert {command.trigger for command in harness.world.commands.of_team(harness.team.id)} == before
@@ -47,7 +47,7 @@ async def test_nobody_is_reached(harness: Harness) -> None:
 
     harness.world.slash._send = harness.world.interactions._send = refuse  # type: ignore[assignment]
     found = await trips(harness)
-    assert {trip.outcome for trip in found.values()} == {Outcome.NO_ANSWER}
+    assert {trip.outcome for trip in found.values()} == {RoundTripOutcome.NO_ANSWER}
     assert found["command"].code == "api.command.execute_command.failed.app_error"
     assert found["button"].code == "api.post.do_action.action_integration.app_error"
     triggers = [command.trigger for command in harness.world.commands.of_team(harness.team.id)]
@@ -63,7 +63,7 @@ async def test_a_host_that_swallows_requests(harness: Harness) -> None:
 
     harness.world.slash._send = harness.world.interactions._send = swallow  # type: ignore[assignment]
     found = await trips(harness)
-    assert {trip.outcome for trip in found.values()} == {Outcome.NO_ANSWER}
+    assert {trip.outcome for trip in found.values()} == {RoundTripOutcome.NO_ANSWER}
     assert all(trip.seconds == pytest.approx(30, abs=1) for trip in found.values())
 
 

@@ -8,15 +8,15 @@ from attrs import evolve
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.ids import AccountId
-from oc_trio.runtime.account.round_trips import Outcome, RoundTrip
+from oc_trio.runtime.account.round_trips import RoundTrip, RoundTripOutcome
 from oc_trio.runtime.operator.checks.way_back import judge
 
 CLICK = RoundTrip(
-    AccountId("default"), "button", "http://192.0.2.1:18789/mattermost/interactions/default", Outcome.NO_ANSWER
+    AccountId("default"), "button", "http://192.0.2.1:18789/mattermost/interactions/default", RoundTripOutcome.NO_ANSWER
 )
 COMMAND = evolve(CLICK, kind="command", url="https://gw.example/cmd")
-REFUSED = evolve(CLICK, outcome=Outcome.SOURCE_REFUSED)
-ELSEWHERE = evolve(COMMAND, outcome=Outcome.ANSWERED_ELSEWHERE)
+REFUSED = evolve(CLICK, outcome=RoundTripOutcome.SOURCE_REFUSED)
+ELSEWHERE = evolve(COMMAND, outcome=RoundTripOutcome.ANSWERED_ELSEWHERE)
 CASES: list[tuple[str, RoundTrip, str, str]] = [
     (
         "a source",
@@ -57,20 +57,25 @@ CASES: list[tuple[str, RoundTrip, str, str]] = [
     ),
     (
         "changed on the way",
-        evolve(CLICK, outcome=Outcome.NOT_GENUINE, source="10.0.0.9"),
+        evolve(CLICK, outcome=RoundTripOutcome.NOT_GENUINE, source="10.0.0.9"),
         "arrive from 10.0.0.9 and are not what the bot made",
         "let the proxy pass bodies and headers on unchanged",
     ),
     (
         "no buttons",
-        evolve(CLICK, outcome=Outcome.NOT_TRIED, status=404, problem="no"),
+        evolve(CLICK, outcome=RoundTripOutcome.NOT_TRIED, status=404, problem="no"),
         "could not be posted or clicked (no)",
         "set ServiceSettings.EnablePostActionIntegration to true",
     ),
-    ("a revoked token", evolve(CLICK, outcome=Outcome.NOT_TRIED, status=401, problem="no"), "refuses the token", "see"),
+    (
+        "a revoked token",
+        evolve(CLICK, outcome=RoundTripOutcome.NOT_TRIED, status=401, problem="no"),
+        "refuses the token",
+        "see",
+    ),
     (
         "a command that stays",
-        evolve(COMMAND, outcome=Outcome.ARRIVED, source="10.0.0.9", left_behind="/oc_check_a: 500"),
+        evolve(COMMAND, outcome=RoundTripOutcome.ARRIVED, source="10.0.0.9", left_behind="/oc_check_a: 500"),
         "could not remove what the check had made: /oc_check_a: 500",
         "oc-trio commands prune",
     ),

@@ -25,7 +25,7 @@ _SECONDS = 30.0
 _MOST_UNKNOWN = 50  # ids for which the server is asked one by one
 
 
-class Kind(Enum):
+class IdKind(Enum):
     USER = "user"
     TEAM = "team"
     CHANNEL = "channel"
@@ -37,7 +37,7 @@ class Reference:
 
     path: str
     text: str
-    kind: Kind
+    kind: IdKind
 
 
 def references(loaded: Loaded, account: Account) -> tuple[Reference, ...]:
@@ -57,12 +57,12 @@ def _of_account(loaded: Loaded, account: Account) -> Iterator[Reference]:
         yield from _people(at(name), entries, by_name=by_name)
     yield from _people(at("botAllowFrom"), access.bot_allow_from)
     for index, team in enumerate(access.only_teams):
-        yield Reference(join(at("onlyTeams"), index), team.strip(), Kind.TEAM)
+        yield Reference(join(at("onlyTeams"), index), team.strip(), IdKind.TEAM)
     for index, channel in enumerate(access.only_channels):
-        yield Reference(join(at("onlyChannels"), index), channel.strip(), Kind.CHANNEL)
+        yield Reference(join(at("onlyChannels"), index), channel.strip(), IdKind.CHANNEL)
     for group in account.gating.groups:
         if group != "*":
-            yield Reference(join(at("groups"), group), group.strip(), Kind.CHANNEL)
+            yield Reference(join(at("groups"), group), group.strip(), IdKind.CHANNEL)
 
 
 def _of_all(loaded: Loaded, account: AccountId) -> Iterator[Reference]:
@@ -73,9 +73,9 @@ def _of_all(loaded: Loaded, account: AccountId) -> Iterator[Reference]:
         if match.channel != "mattermost" or not _is_about(match.account_id, account):
             continue
         if match.team_id:
-            yield Reference(f"{path}.teamId", match.team_id.strip(), Kind.TEAM)
+            yield Reference(f"{path}.teamId", match.team_id.strip(), IdKind.TEAM)
         if match.peer is not None and match.peer.id != "*":
-            kind = Kind.USER if match.peer.kind is PeerKind.DIRECT else Kind.CHANNEL
+            kind = IdKind.USER if match.peer.kind is PeerKind.DIRECT else IdKind.CHANNEL
             yield Reference(f"{path}.peer.id", match.peer.id.strip(), kind)
     if len(loaded.accounts) > 1 and len({each.base_url for each in loaded.accounts.values()}) > 1:
         return  # lists for all accounts hold ids of several servers
@@ -96,7 +96,7 @@ def _people(path: str, entries: Iterable[str], *, by_name: bool = False) -> Iter
         text = normalise_entry(entry)
         if text in ("", "*") or text.startswith("accessgroup:") or (by_name and not is_mattermost_id(text)):
             continue
-        yield Reference(join(path, index), entry.strip() if not is_mattermost_id(text) else text, Kind.USER)
+        yield Reference(join(path, index), entry.strip() if not is_mattermost_id(text) else text, IdKind.USER)
 
 
 @define(eq=False)
@@ -108,38 +108,38 @@ class _Known:
     channels: dict[str, Channel]
     users: dict[str, str] = field(factory=dict)
 
-    async def kind_of(self, text: str) -> tuple[Kind, str] | None:
+    async def kind_of(self, text: str) -> tuple[IdKind, str] | None:
         """The kind of an id, and the name of what it is of; None where the server does not say."""
         if text in self.users:
-            return Kind.USER, f"@{self.users[text]}"
+            return IdKind.USER, f"@{self.users[text]}"
         if text in self.teams:
-            return Kind.TEAM, self.teams[text].name
+            return IdKind.TEAM, self.teams[text].name
         if text in self.channels:
-            return Kind.CHANNEL, self.channels[text].name or "a direct channel"
+            return IdKind.CHANNEL, self.channels[text].name or "a direct channel"
         try:
             channel = await self.api.channels.get(ChannelId(text))
         except MattermostRejected:
             pass
         else:
             self.channels[text] = channel
-            return Kind.CHANNEL, channel.name
+            return IdKind.CHANNEL, channel.name
         try:
             team = await self.api.teams.get(TeamId(text))
         except MattermostRejected:
             return None
         self.teams[text] = team
-        return Kind.TEAM, team.name
+        return IdKind.TEAM, team.name
 
-    async def id_of(self, name: str, kind: Kind) -> str:
+    async def id_of(self, name: str, kind: IdKind) -> str:
         """The id of what has that name; empty where there is none, or where several teams have it."""
         bare = name.lstrip("#~@").strip().lower()
         try:
             match kind:
-                case Kind.USER:
+                case IdKind.USER:
                     return (await self.api.users.by_username(bare)).id
-                case Kind.TEAM:
+                case IdKind.TEAM:
                     return (await self.api.teams.by_name(bare)).id
-                case Kind.CHANNEL:
+                case IdKind.CHANNEL:
                     return await self._channel_id(bare)
         except MattermostRejected:
             return ""
@@ -204,15 +204,15 @@ async def _judge(one: Reference, known: _Known, subject: str) -> Finding | None:
     return Finding(Level.FAILED, subject, text, "ids.kind", _PLACES[kind, one.kind])
 
 
-def _mark(kind: Kind) -> str:
-    return {Kind.USER: "@", Kind.CHANNEL: "#", Kind.TEAM: ""}[kind]
+def _mark(kind: IdKind) -> str:
+    return {IdKind.USER: "@", IdKind.CHANNEL: "#", IdKind.TEAM: ""}[kind]
 
 
 _PLACES = {
-    (Kind.TEAM, Kind.USER): "list user ids there; onlyTeams and bindings[].match.teamId are for teams",
-    (Kind.CHANNEL, Kind.USER): "list user ids there; onlyChannels and groups are for channels",
-    (Kind.USER, Kind.TEAM): "list team ids there; allowFrom and groupAllowFrom are for people",
-    (Kind.CHANNEL, Kind.TEAM): "list team ids there; onlyChannels is for channels",
-    (Kind.USER, Kind.CHANNEL): "list channel ids there; allowFrom and groupAllowFrom are for people",
-    (Kind.TEAM, Kind.CHANNEL): "list channel ids there; onlyTeams is for teams",
+    (IdKind.TEAM, IdKind.USER): "list user ids there; onlyTeams and bindings[].match.teamId are for teams",
+    (IdKind.CHANNEL, IdKind.USER): "list user ids there; onlyChannels and groups are for channels",
+    (IdKind.USER, IdKind.TEAM): "list team ids there; allowFrom and groupAllowFrom are for people",
+    (IdKind.CHANNEL, IdKind.TEAM): "list team ids there; onlyChannels is for channels",
+    (IdKind.USER, IdKind.CHANNEL): "list channel ids there; allowFrom and groupAllowFrom are for people",
+    (IdKind.TEAM, IdKind.CHANNEL): "list channel ids there; onlyTeams is for teams",
 }

@@ -23,7 +23,7 @@ from oc_trio.core.netguard import Address, Zone, classify
 from oc_trio.core.sourceip import parse_address
 from oc_trio.ids import AccountId
 from oc_trio.runtime.account.dependencies import Dependencies
-from oc_trio.runtime.account.round_trips import Outcome, RoundTrip, run_round_trips
+from oc_trio.runtime.account.round_trips import RoundTrip, RoundTripOutcome, run_round_trips
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.handlers.callback_urls import wants_buttons
 from oc_trio.runtime.handlers.public_port import PublicPort
@@ -109,7 +109,7 @@ async def _made_here(
 
 async def _looks(trips: Sequence[RoundTrip], context: ssl.SSLContext | None) -> dict[str, str]:
     """What the URLs of failed trips answer to a GET of this machine, in words."""
-    urls = dict.fromkeys(trip.url for trip in trips if trip.outcome is not Outcome.ARRIVED)
+    urls = dict.fromkeys(trip.url for trip in trips if trip.outcome is not RoundTripOutcome.ARRIVED)
     looks: dict[str, str] = {}
     verify = context if context is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     async with httpx.AsyncClient(verify=verify, timeout=None, trust_env=False) as http:  # noqa: S113 - Trio's
@@ -167,22 +167,22 @@ async def judge(trip: RoundTrip, account: Account | None, loaded: Loaded, look: 
         text = f"could not remove what the check had made: {trip.left_behind}"
         fix = "oc-trio commands prune" if trip.kind == "command" else "delete that post in the bot's direct channel"
         left.append(Finding(Level.WARNING, subject, text, "callback.left_behind", fix))
-    if trip.outcome is Outcome.ARRIVED:
+    if trip.outcome is RoundTripOutcome.ARRIVED:
         text = f"arrive from {trip.source} with a valid {'token' if trip.kind == 'command' else 'signature'}"
         return [Finding(Level.OK, subject, f"{text}, at {trip.url}", f"{prefix}.arrives"), *left]
-    if trip.outcome is Outcome.SOURCE_REFUSED:
+    if trip.outcome is RoundTripOutcome.SOURCE_REFUSED:
         return [_source_refused(trip, subject, loaded), *left]
-    if trip.outcome is Outcome.NOT_GENUINE:
+    if trip.outcome is RoundTripOutcome.NOT_GENUINE:
         text = f"arrive from {trip.source} and are not what the bot made (another token or signature)"
         fix = "let the proxy pass bodies and headers on unchanged"
         return [Finding(Level.FAILED, subject, text, f"{prefix}.not_genuine", fix), *left]
     named = await url_findings(trip.url, account, subject) if account is not None else []
-    if trip.outcome is Outcome.NOT_TRIED:
+    if trip.outcome is RoundTripOutcome.NOT_TRIED:
         text, fix = _not_tried(trip)
         found = Finding(Level.UNVERIFIED, subject, text, f"{prefix}.not_verified", f"{fix}. {by_hand(trip.url)}")
         return [*named, found, *left]
     level = Level.FAILED if account is None or trip.kind == "command" or wants_buttons(account) else Level.WARNING
-    if trip.outcome is Outcome.ANSWERED_ELSEWHERE:
+    if trip.outcome is RoundTripOutcome.ANSWERED_ELSEWHERE:
         text = f"Mattermost called {trip.url} and something else than this gateway answered{here}"
         if trip.problem:
             text += f": {trip.problem}"
