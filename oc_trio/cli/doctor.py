@@ -53,7 +53,7 @@ def command(config_path: str | None, *, as_json: bool, deep: bool, fix: bool, ho
 
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
-    from oc_trio.runtime.operator.doctor import Depth
+    from oc_trio.runtime.operator.doctor import Depth, config_errors
     from oc_trio.telemetry.log import configure
 
     try:
@@ -66,6 +66,8 @@ def command(config_path: str | None, *, as_json: bool, deep: bool, fix: bool, ho
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"oc-trio: {problem}", err=True)
+        if as_json:
+            click.echo(json.dumps([row(one) for one in config_errors(error)], indent=2, ensure_ascii=False))
         sys.exit(EX_CONFIG)
     configure(level="error")  # what models refuse is among the findings
     findings = trio.run(examine, loaded, Depth(deep, hold_seconds, _show, fix), as_json)

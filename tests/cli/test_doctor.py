@@ -168,6 +168,43 @@ def test_servers_and_tokens(server: Server) -> None:
     assert "http://127.0.0.1:1/v1 can't be reached" in rows["model provider local"][0][1]
 
 
+def test_a_configuration_that_can_not_be_used(server: Server) -> None:
+    """Each problem is a finding, too, for programs; nothing else is checked."""
+    server.config.write_text("[channels.mattermost]\nbaseUrl = 3\n[gateway]\nportt = 1\n")
+    rows = server.json("doctor", code=78)
+    assert {(row["code"], row["level"]) for row in rows} == {("config.error", "failed")}
+    assert any("portt" in row["text"] and row["fix"] for row in rows)
+
+
+def test_an_account_that_is_left_out(server: Server) -> None:
+    """The others are checked all the same."""
+    server.write_config(f'[channels.mattermost.accounts.bad]\nbotTokenFile = "/nonexistent"\n{MODEL}')
+    ((level, text),) = found(server, code=1)["account bad"]
+    assert (level, "/nonexistent" in text) == ("failed", True)
+
+
+def test_a_token_of_a_person(server: Server) -> None:
+    """It works, and is no good idea."""
+    token = server.world.users.create_token(server.demo.alice.id).token
+    server.write_config(MODEL, alerts=token)
+    assert found(server)["account alerts"][1][1].startswith("the token is a person's, not a bot account's: make a bot")
+
+
+def test_a_server_that_is_not_there(server: Server) -> None:
+    """What a start would say, and what to try."""
+    server.config.write_text(server.config.read_text().replace(server.url, "http://127.0.0.1:1"))
+    ((level, text),) = found(server, code=1)["account default"]
+    assert level == "failed"
+    assert "`curl http://127.0.0.1:1/api/v4/system/ping` from this machine must say OK" in text
+
+
+def test_no_model(server: Server) -> None:
+    """A start would fail with the same words."""
+    server.write_config()
+    ((level, text),) = found(server, code=1)["models"]
+    assert (level, "no model is configured" in text) == ("failed", True)
+
+
 def test_a_bot_in_no_team(server: Server) -> None:
     """A bot that nobody can reach is a warning."""
     lonely = server.world.create_bot("lonely")

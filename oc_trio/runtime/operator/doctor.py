@@ -81,6 +81,14 @@ async def _run_all(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, None
         yield finding
 
 
+def config_errors(error: ConfigError) -> list[Finding]:
+    """The findings where there is no configuration that anything else could be checked by."""
+    return [
+        Finding(Level.FAILED, "configuration", one.said, "config.error", one.hint or f"correct {one.path}")
+        for one in error.problems
+    ]
+
+
 def _configuration(loaded: Loaded) -> Iterator[Finding]:
     for warning in loaded.warnings:
         repair = repair_of(warning.hint)

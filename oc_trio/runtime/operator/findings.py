@@ -29,6 +29,7 @@ _NOT_IN = "What the configuration says of this id has no effect."
 # By code: why it matters. docs/troubleshooting.md lists the same codes with what to do; a test compares the two.
 WHY = {
     "config.ok": _WELL,
+    "config.error": "The gateway does not start.",
     "config.warning": "The gateway starts, and something in the file does not do what it seems to say.",
     "config.account": "This account does not start; the others do.",
     "config.no_account": "There is nobody to answer as.",

@@ -116,3 +116,16 @@ async def test_what_a_url_is(base: str, url: str, code: str, fix: str, autojump_
     assert found[-1].code == "slash.unreachable"
     assert [one.code for one in found[:-1]] == ([code] if code else [])
     assert all(fix in one.fix for one in found[:-1])
+
+
+@pytest.mark.parametrize(
+    ("base", "code"), [("http://127.0.0.1:2", "button.elsewhere"), ("https://9.9.9.9", "button.unreachable")]
+)
+async def test_what_this_machine_sees(base: str, code: str, autojump_clock: Any) -> None:
+    """What answers here at a loopback address is what Mattermost called only if it is on this machine, too."""
+    network = {"dangerouslyAllowPrivateNetwork": True}
+    values: dict[str, Any] = {"channels": {"mattermost": {"baseUrl": base, "botToken": "t" * 26, "network": network}}}
+    loaded = build(Document(values), {"STATE_DIRECTORY": "/nonexistent"})
+    trip = evolve(CLICK, url="http://127.0.0.1:1/mattermost/interactions/default", seconds=0.1)
+    found = await judge(trip, loaded.accounts[AccountId("default")], loaded, "404, where 405 was expected")
+    assert found[-1].code == code

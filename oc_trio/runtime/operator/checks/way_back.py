@@ -37,6 +37,7 @@ _TIMEOUT_SECONDS = 25.0  # Mattermost gives up after 30: by then it was no refus
 _NAMES = {"command": ("slash", "slash commands"), "button": ("button", "buttons")}
 _UNTRUSTED = "ServiceSettings.AllowedUntrustedInternalConnections"
 _DEVELOPER = "System Console > Environment > Developer"
+_FORBIDDEN = "which by default forbids it"
 
 
 async def check_way_back(loaded: Loaded, dependencies: Dependencies) -> AsyncIterator[Finding]:
@@ -52,7 +53,9 @@ async def check_way_back(loaded: Loaded, dependencies: Dependencies) -> AsyncIte
             for finding in _not_asked(account, port, str(problem)):
                 yield finding
     except CallbackListenFailed as problem:
-        yield Finding(Level.FAILED, "callbacks", str(problem), "callback.listen", _listen_fix(loaded))
+        is_tls = "gateway.tls" in str(problem)
+        fix = "correct gateway.tls.certFile and gateway.tls.keyFile" if is_tls else _listen_fix(loaded)
+        yield Finding(Level.FAILED, "callbacks", str(problem), "callback.listen", fix)
     else:
         for trip in trips:
             for finding in await judge(trip, loaded.accounts.get(trip.account), loaded, looks.get(trip.url, "")):
@@ -182,17 +185,19 @@ async def judge(trip: RoundTrip, account: Account | None, loaded: Loaded, look: 
         found = Finding(Level.UNVERIFIED, subject, text, f"{prefix}.not_verified", f"{fix}. {by_hand(trip.url)}")
         return [*named, found, *left]
     level = Level.FAILED if account is None or trip.kind == "command" or wants_buttons(account) else Level.WARNING
-    if trip.outcome is RoundTripOutcome.ANSWERED_ELSEWHERE:
-        text = f"Mattermost called {trip.url} and something else than this gateway answered{here}"
-        if trip.problem:
-            text += f": {trip.problem}"
-        if trip.strays:
-            text += f". Meanwhile the gateway was called at {', '.join(trip.strays)}, where nothing is"
+    strays = f". Meanwhile the gateway was called at {', '.join(trip.strays)}, where nothing is" if trip.strays else ""
+    # Of a click Mattermost does not say whether nobody answered, or somebody with another status than 200. What this
+    # machine sees tells, unless the URL means another machine to Mattermost.
+    is_same_place = not any(one.code == "callback.loopback" and _FORBIDDEN not in one.fix for one in named)
+    is_answered = trip.kind == "button" and is_same_place and look[:3].isdigit() and not look.startswith("405")
+    if trip.outcome is RoundTripOutcome.ANSWERED_ELSEWHERE or trip.strays or is_answered:
+        # It could call that address, so only whose it is can be wrong.
+        named = [one for one in named if one.code == "callback.mattermost"]
+        words = f": {trip.problem}" if trip.problem else ""
+        text = f"Mattermost called {trip.url} and something else than this gateway answered{here}{words}{strays}"
         fix = f"{_key(trip)} must lead to this gateway: mend the URL, or the proxy that passes it on, path included"
         return [*named, Finding(level, subject, text, f"{prefix}.elsewhere", fix), *left]
     text = f"Mattermost got no answer from {trip.url} ({_meaning(trip)}){here}"
-    if trip.strays:
-        text += f". Meanwhile the gateway was called at {', '.join(trip.strays)}, where nothing is"
     return [*named, Finding(level, subject, text, f"{prefix}.unreachable", by_hand(trip.url)), *left]
 
 
@@ -271,7 +276,7 @@ async def url_findings(url: str, account: Account, subject: str) -> list[Finding
         text = f"the name {callback.host} in {url} is not known to this machine"
         return [Finding(Level.WARNING, subject, text, "callback.unknown_host", "correct the name, or make it known")]
     zones = [classify(address) for address in callback.addresses]
-    allow = f'add "{callback.host}" to {_UNTRUSTED} ({_DEVELOPER}), which by default forbids it'
+    allow = f'add "{callback.host}" to {_UNTRUSTED} ({_DEVELOPER}), {_FORBIDDEN}'
     if Zone.LOOPBACK in zones:
         is_same = any(classify(address) is Zone.LOOPBACK for address in server.addresses)
         where = "" if is_same else f", while Mattermost is at {server.host}"
