@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_NOPERM, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -132,6 +132,15 @@ def act_or_exit(path: "Path", action: str, fields: "Mapping[str, str]") -> tuple
     """As `act`; where nobody answers, the command ends with one line and its exit code."""
     with _exit_without_answer():
         return act(path, action, fields)
+
+
+def send_signal_or_exit(pid: int, number: int, what: str) -> None:
+    """Send the gateway's process a signal, which means `what`; where it takes none, the command ends with one line."""
+    try:
+        os.kill(pid, number)
+    except OSError as problem:
+        click.echo(f"oc-trio: process {pid} can't be told to {what}: {problem.strerror}", err=True)
+        sys.exit(EX_NOPERM if isinstance(problem, PermissionError) else EX_FAILED)
 
 
 @contextmanager

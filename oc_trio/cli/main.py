@@ -3,6 +3,7 @@
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 import oc_trio
 from oc_trio.cli.spellings import SpelledGroup, spelled
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "List the model providers, and say how they do."),
     "pairing": ("pairing", "Let people in who asked to write to the bot."),
     "plugins": ("plugins", "Say what OpenClaw's plugins are here."),
+    "reload": ("reload", "Make the running gateway read its configuration again."),
     "restart": ("restart", "Restart the running gateway."),
     "restore": ("restore", "Put a backup in the journal's place."),
     "run": ("run", "Connect the configured accounts and answer."),
@@ -57,6 +59,12 @@ class LazyGroup(SpelledGroup):
             return None
         module = importlib.import_module(f"oc_trio.cli.{COMMANDS[cmd_name][0]}")
         return spelled(module.command)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click does; the commands from the table, since click would import every one of them for its help."""
+        commands = [CompletionItem(name, help=COMMANDS[name][1]) for name in self.list_commands(ctx)]
+        matching = [item for item in commands if item.value.startswith(incomplete)]
+        return [*matching, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

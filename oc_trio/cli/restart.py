@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_NOPERM
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +25,12 @@ def command(config_path: str | None, *, no_wait: bool) -> None:
     """Restart the running gateway: answers end or are taken up again, and the configuration is read anew.
 
     Under systemd and in containers, too: the process stays. A configuration with problems restarts nothing. SIGUSR1
-    does the same, SIGHUP rereads the configuration without a restart.
+    does the same; `oc-trio reload` rereads the configuration without a restart.
 
     Exit codes: 0 it is back, 1 it is not, 69 no gateway is running, 77 it is another user's, 78 the configuration is
     wrong.
     """
-    from oc_trio.cli.admin_socket import ask_or_exit
+    from oc_trio.cli.admin_socket import ask_or_exit, send_signal_or_exit
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
     from oc_trio.runtime.process.admin import admin_socket
@@ -43,11 +43,7 @@ def command(config_path: str | None, *, no_wait: bool) -> None:
         sys.exit(EX_CONFIG)
     socket = admin_socket(loaded)
     before = ask_or_exit(socket)
-    try:
-        os.kill(before["pid"], signal.SIGUSR1)
-    except OSError as problem:
-        click.echo(f"oc-trio: process {before['pid']} can't be told to restart: {problem.strerror}", err=True)
-        sys.exit(EX_NOPERM if isinstance(problem, PermissionError) else EX_FAILED)
+    send_signal_or_exit(before["pid"], signal.SIGUSR1, "restart")
     if no_wait:
         click.echo(f"process {before['pid']} restarts")
         return

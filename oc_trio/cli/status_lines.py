@@ -11,6 +11,11 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     since = when(status["startedAt"])[:16]
     lines = [f"oc_trio {status['version']}, process {status['pid']}: {status['phase']} since {since} UTC"]
     lines += [f"  public port: {line}" for line in _listener(status.get("listener", {}))]
+    reload = status.get("reload") or {}
+    if reload.get("problems"):
+        lines.append(
+            f"  reload refused {when(reload['at'])}, the old configuration holds: {'; '.join(reload['problems'])}"
+        )
     for one in status["accounts"]:
         bot = f" as @{one['bot']}" if one["bot"] else ""
         lines.append(f"  {one['account']}: {one['state']}{bot}" + (f": {one['detail']}" if one["detail"] else ""))

@@ -1,4 +1,7 @@
-"""Lists the configuration in effect: each key with its value, secrets hidden, and where the value comes from."""
+"""Lists the configuration in effect: each key with its value, secrets hidden, and where the value comes from.
+
+Also the keys in which two configurations differ.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -46,6 +49,27 @@ def settings(loaded: Loaded) -> list[Setting]:
         if not path.startswith(ROOT + "."):
             rows.append(Setting(path, value, _origin(loaded, path if path in paths else None, secret)))
     return rows
+
+
+def changed_keys(old: Loaded, fresh: Loaded) -> tuple[str, ...]:
+    """The paths of the written keys whose values differ, as the file spells them; secrets are compared, too."""
+    before, after = _values(old), _values(fresh)
+    return tuple(sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path)))
+
+
+def _values(loaded: Loaded) -> dict[str, Any]:
+    """Value and secret of every key that is written somewhere, by its path in the file."""
+    found: dict[str, Any] = {}
+    paths = key_paths(loaded.values)
+    for name, account in loaded.accounts.items():
+        table = loaded.tables[name]
+        for path, value, secret in _leaves(account, ""):
+            if path in table.origins or secret is not None:
+                found[loaded.modern.path_in_file(table.origin(path))] = (value, secret)
+    for path, value, secret in _leaves(loaded.config, ""):
+        if not path.startswith(ROOT + ".") and (path in paths or secret is not None):
+            found[loaded.modern.path_in_file(path)] = (value, secret)
+    return found
 
 
 def _origin(loaded: Loaded, path: str | None, secret: Secret | None) -> str:

@@ -20,6 +20,7 @@ from oc_trio.telemetry.account_status import (
 )
 from oc_trio.telemetry.model_calls import ModelCalls
 from oc_trio.telemetry.pauses import Pauses
+from oc_trio.telemetry.reload_status import ReloadStatus
 
 
 @frozen
@@ -62,6 +63,16 @@ class Health:
         self.pauses = Pauses(clock)
         self.models = ModelCalls(now_ms)
         self.listener = ListenerStatus()
+        self.reload = ReloadStatus()
+
+    def reload_begins(self) -> None:
+        """A reload has begun; they are made one at a time."""
+        self.reload = evolve(self.reload, begun=self.reload.begun + 1)
+
+    def reload_ended(self, **outcome: Any) -> None:
+        """The reload that began last has ended; `outcome` are fields of `ReloadStatus`, the others are empty."""
+        begun = self.reload.begun
+        self.reload = ReloadStatus(begun=begun, ended=begun, at=self._now_ms(), **outcome)
 
     def update(self, account: AccountId, **changes: Any) -> None:
         """Change some fields; `since` moves when `state` does."""
@@ -139,4 +150,5 @@ class Health:
             "pauses": self.pauses.current(),
             "models": self.models.current(),
             "listener": asdict(self.listener),
+            "reload": asdict(self.reload),
         }

@@ -422,6 +422,57 @@ def test_values_by_path(typist: Typist) -> None:
     assert "nothing is set at channels.telegram" in missing.stderr
 
 
+def test_a_reload_says_what_came_of_it(typist: Typist) -> None:
+    """What differs is named by its key; a broken file changes nothing, and the status says so until the next reload."""
+    config, before = typist.server.config, json.loads(typist.types("oc-trio status --json").stdout)
+    good = config.read_text()
+    nothing = typist.types("oc-trio reload")
+    assert nothing.exit_code == 0, nothing.output
+    assert nothing.stdout.startswith(f"reloaded: process {before['pid']}, nothing differs from what it had\n")
+    try:
+        brief = good.replace("[agents.defaults]\n", '[agents.defaults]\nsystemPrompt = "Be brief."\n', 1)
+        config.write_text(brief + '[logging]\nlevel = "debug"\n')
+        prompt = typist.types("oc-trio gateway reload")
+        assert "  changed: agents.defaults.systemPrompt, logging.level\n  not touched: default\n" in prompt.stdout
+        assert "  logging takes effect at the next start only: `oc-trio restart`\n" in prompt.stdout
+        config.write_text(good + "[nonsense]\n[logging]\nlevel = 7\n")
+        refused = typist.types("oc-trio reload")
+        assert refused.exit_code == 78
+        assert "the gateway goes on with the configuration that it had" in refused.stderr
+        assert len([line for line in refused.stderr.splitlines() if line.startswith("  ")]) == 2
+        assert "  reload refused " in typist.types("oc-trio status").stdout
+    finally:
+        config.write_text(good)
+    again = typist.types("oc-trio reload --json")
+    facts = json.loads(again.stdout)
+    assert (again.exit_code, facts["problems"], facts["pid"]) == (0, [], before["pid"])
+    assert facts["changed"] == ["agents.defaults.systemPrompt", "logging.level"]
+    assert "  reload refused " not in typist.types("oc-trio status").stdout
+    assert "reads its configuration again" in typist.types("oc-trio reload --no-wait").stdout
+
+
+def test_a_reload_that_changes_an_account(typist: Typist) -> None:
+    """It waits until the account is live with its new settings."""
+    config = typist.server.config
+    good = config.read_text()
+    try:
+        config.write_text(good.replace("[channels.mattermost]\n", '[channels.mattermost]\nchatmode = "onmessage"\n', 1))
+        changed = typist.types("oc-trio reload")
+        assert changed.exit_code == 0, changed.output
+        assert "  changed: channels.mattermost.chatmode\n  restarted: default, live\n" in changed.stdout
+    finally:
+        config.write_text(good)
+        assert typist.types("oc-trio reload").exit_code == 0
+
+
+def test_a_reload_without_a_gateway(tmp_path: Path) -> None:
+    """Exit code 69, as with the other commands that ask it."""
+    (tmp_path / "oc-trio.toml").write_text("")
+    env = {"STATE_DIRECTORY": str(tmp_path), "OC_TRIO_CONFIG": str(tmp_path / "oc-trio.toml")}
+    refused = CliRunner().invoke(main, ["reload"], env=env)
+    assert (refused.exit_code, "no gateway is running" in refused.stderr) == (69, True)
+
+
 @pytest.mark.slow
 def test_a_restart_reads_the_file_again_and_keeps_the_process(typist: Typist) -> None:
     """The same process, another start; a broken file restarts nothing."""

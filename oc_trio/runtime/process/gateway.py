@@ -17,6 +17,7 @@ from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
+from oc_trio.config.show import changed_keys
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
     ConfigError,
@@ -256,8 +257,20 @@ class Gateway:
                 failures.append(MattermostUnavailable(f"{account.base_url} can't be reached: {problem}"))
 
     async def reload(self) -> Changes | None:
-        """Read the configuration again and change what differs; None where it can't be used and nothing changed."""
+        """Read the configuration again and change what differs; None where it can't be used and nothing changed.
+
+        What came of it is in `health.reload`, too. Raises OcTrioError where something else fails.
+        """
+        self.health.reload_begins()
+        try:
+            return await self._reload()
+        except OcTrioError as problem:
+            self.health.reload_ended(problems=(str(problem),))
+            raise
+
+    async def _reload(self) -> Changes | None:
         if self._running is None:
+            self.health.reload_ended(problems=("the gateway is still starting: try again when it serves",))
             return None
         supervisor, agents, http, nursery = self._running
         tables: list[AgentTable] = []
@@ -266,7 +279,8 @@ class Gateway:
             tables.append(self._agents(fresh, http))
 
         fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
-        if fresh is None:
+        if isinstance(fresh, ConfigError):
+            self.health.reload_ended(problems=tuple(map(str, fresh.problems)))
             return None
         # Before anything uses the new secrets, so that no line can have one of them.
         self.redactor.add(*secrets_of(fresh))
@@ -286,6 +300,15 @@ class Gateway:
         self.jobs.changed()
         changes = await apply_changes(supervisor, self.health, old, fresh, is_listening=is_listening)
         self.port.shares.review()
+        self.health.reload_ended(
+            warnings=tuple(map(str, fresh.warnings)),
+            changed=changed_keys(old, fresh),
+            started=changes.start,
+            stopped=changes.stop,
+            restarted=changes.restart,
+            kept=changes.keep,
+            at_next_start=changes.at_next_start,
+        )
         return changes
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:

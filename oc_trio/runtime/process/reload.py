@@ -6,7 +6,7 @@ An account whose plan is the same is not touched. A file with any problem change
 from collections.abc import Awaitable, Callable, Mapping
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from oc_trio.config.load import Loaded, load
 from oc_trio.config.model import Config
@@ -34,6 +34,8 @@ class Changes:
     stop: tuple[AccountId, ...] = ()
     restart: tuple[AccountId, ...] = ()
     keep: tuple[AccountId, ...] = ()
+    # The changed sections that only a new start puts into effect.
+    at_next_start: tuple[str, ...] = ()
 
 
 def plans(loaded: Loaded) -> dict[AccountId, AccountPlan]:
@@ -82,8 +84,8 @@ def rereader(loaded: Loaded, environ: Mapping[str, str]) -> Reread:
     return reread
 
 
-async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded | None:
-    """The new configuration, or None if it can't be used: then every problem is logged.
+async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded | ConfigError:
+    """The new configuration, or why it can't be used: then every problem is logged.
 
     `check` raises ConfigError where it can't be put into effect; it must change nothing.
     """
@@ -93,7 +95,7 @@ async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded 
     except ConfigError as refusal:
         for problem in refusal.problems:
             log.error("the configuration is not used", problem=str(problem))
-        return None
+        return refusal
     for warning in fresh.warnings:
         log.warning(str(warning))
     return fresh
@@ -113,7 +115,8 @@ async def apply_changes(
             supervisor.start(wanted[name], drain_seconds=fresh.config.gateway.drain)
     for name in (*todo.stop, *(broken for broken in old.broken if broken not in wanted)):
         health.forget(name)
-    for section in needs_start(old.config, fresh.config, is_listening=is_listening):
+    todo = evolve(todo, at_next_start=needs_start(old.config, fresh.config, is_listening=is_listening))
+    for section in todo.at_next_start:
         log.warning("a change takes effect at the next start only", section=section)
     log.info("reloaded", started=todo.start, stopped=todo.stop, restarted=todo.restart, kept=todo.keep)
     return todo

@@ -197,6 +197,21 @@ class TestInTheTown:
         await harness.settled()
         assert harness.answers() == ["yes"]
 
+    async def test_what_came_of_it_is_in_the_status(self, harness: Harness, logbook: Logbook) -> None:
+        """Keys without values, accounts, and the problems of a refused file, which change nothing else."""
+        gateway = await harness.start()
+        secret = {"chatmode": "onmessage", "botToken": harness.bot.token, "historyLimit": 7}
+        await self.reloaded(harness, account(**secret))
+        done = gateway.health.reload
+        assert (done.begun, done.ended, done.problems) == (1, 1, ())
+        assert done.changed == ("channels.mattermost.chatmode", "channels.mattermost.historyLimit")
+        assert (done.restarted, done.kept) == (("default",), ())
+        await self.reloaded(harness, account(dmPolicy="sometimes"))
+        refused = gateway.health.reload
+        assert (refused.begun, refused.ended, refused.changed) == (2, 2, ())
+        assert [problem.split(":")[0] for problem in refused.problems] == ["channels.mattermost.dmPolicy"]
+        logbook.said("the configuration is not used")
+
     async def test_callbacks_that_are_switched_on_open_the_port(self, harness: Harness, logbook: Logbook) -> None:
         """At a start without any there is no port; SIGHUP opens it, and commands are registered."""
         harness.team.roles[harness.bot.id] = "team_user team_admin"
