@@ -52,12 +52,13 @@ def test_the_documented_line(shell: str, tmp_path: Path) -> None:
     program = shutil.which(shell)
     if program is None or shell != "bash":
         return  # zsh and fish complete for a person at a terminal only
-    (tmp_path / "oc-trio").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m oc_trio "$@"\n')
+    # As the installed program: click takes the variable's name from that of the program.
+    (tmp_path / "oc-trio").write_text(f"#!{sys.executable}\nfrom oc_trio.cli.main import main\n\nmain()\n")
     (tmp_path / "oc-trio").chmod(0o755)
     script = (
         'eval "$(_OC_TRIO_COMPLETE=bash_source oc-trio)"; COMP_WORDS=(oc-trio pairing app); COMP_CWORD=2; '
         "_oc_trio_completion oc-trio; echo ${COMPREPLY[@]}"
     )
-    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    env = {**os.environ, "PYTHONPATH": str(PAGE.parents[1]), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run([program, "-c", script], capture_output=True, text=True, check=True, env=env)
     assert done.stdout == "approve\n"
