@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from attrs import field, frozen
 
-from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
     from oc_trio.cli.init_model import ModelAnswer
@@ -186,7 +186,11 @@ class _Setup:
         model = find_model(self.options, self.questions, files)
         starter = self._starter(address, bot, token, token_path, model)
         self._write(files, starter)
-        return self._examine(starter, bot, as_json=as_json)
+        try:
+            return self._examine(starter, bot, as_json=as_json)
+        except click.Abort:
+            click.echo(f"\noc-trio: interrupted; {self.options.output} is written", err=True)
+            return EX_INTERRUPTED
 
     def _check_output(self) -> None:
         """Before anything is asked: where nothing can be written, nobody should have to answer."""
@@ -275,7 +279,7 @@ class _Setup:
         name = f" ({bot.name})" if bot.name != bot.username else ""
         self.questions.say(f"The token is @{bot.username}'s{name}, {where}")
 
-    def _people(self, address: "ServerAddress", token: str) -> "tuple[Person, ...]":
+    def _people(self, address: "ServerAddress", token: str, *, is_needed: bool) -> "tuple[Person, ...]":
         from oc_trio.cli.init_trio import in_trio
         from oc_trio.cli.questions import SetupFailed
         from oc_trio.runtime.operator.bot_lookup import LookupFailed, UnknownPerson, look_up_people
@@ -283,7 +287,8 @@ class _Setup:
         names = self.options.people
         while True:
             if self.questions.is_asking and not names:
-                typed = self.questions.ask("People to let in at once, such as yourself: @name ...", default="")
+                label = "People to let in at once, such as yourself: @name ..."
+                typed = self.questions.ask(label, default=None if is_needed else "")
                 names = tuple(typed.replace(",", " ").split())
             try:
                 return in_trio(look_up_people, address, token, names, os.environ) if names else ()
@@ -305,10 +310,13 @@ class _Setup:
         if self.questions.is_asking and not strangers:
             self.questions.say("Who may write direct messages to the bot?")
             strangers = _STRANGERS[self.questions.choose("Number", _STRANGER_TEXTS)]
-        people = self._people(address, token)
+        people = self._people(address, token, is_needed="allowlist" in (strangers, channels))
         if self.questions.is_asking and not channels:
             self.questions.say("Who is answered in channels?")
-            channels = _CHANNELS[self.questions.choose("Number", _CHANNEL_TEXTS, default=int(bool(people)))]
+            # Without anybody to name an allowlist would be another word for nobody.
+            offered = [name for name in _CHANNELS if people or name != "allowlist"]
+            texts = [_CHANNEL_TEXTS[_CHANNELS.index(name)] for name in offered]
+            channels = offered[self.questions.choose("Number", texts, default=int(bool(people)))]
         strangers = strangers or "pairing"
         channels = channels or ("allowlist" if people else "mention")
         for option, value in (("--strangers", strangers), ("--channels", channels)):

@@ -59,7 +59,10 @@ def find_model(options: "Options", questions: Questions, files: SecretFiles) -> 
     key, key_file = _key(options, choice, questions, files)
     base_url = choice.base_url or (built_in.base_url if built_in else "")
     api = built_in.api if built_in else ModelApi.OPENAI.value
-    base_url, models = in_trio(ask_for_models, choice.provider, api, base_url, key)
+    models: tuple[str, ...] = ()
+    # Of a built-in address only the name of the model may be wrong, which the doctor's checks find out.
+    if choice.base_url or not choice.model:
+        base_url, models = in_trio(ask_for_models, choice.provider, api, base_url, key)
     model = choice.model or _choose(models, base_url, questions)
     is_elsewhere = built_in is None or base_url != built_in.base_url
     entry = StarterProvider(

@@ -136,7 +136,8 @@ def test_a_conversation(server: Server, models: OtherServer, monkeypatch: pytest
         "wrong-token",
         server.demo.bot.token,
         "2",
-        "1",
+        "2",
+        "",
         "@nobody",
         "alice",
         "",
@@ -149,6 +150,7 @@ def test_a_conversation(server: Server, models: OtherServer, monkeypatch: pytest
     assert f"there is no user nobody at {server.url}" in result.output
     text = (tmp_path / "oc-trio.toml").read_text()
     assert f'    "{server.demo.alice.id}",  # @alice' in text
+    assert 'dmPolicy = "allowlist"' in text
     assert 'groupPolicy = "allowlist"' in text
     assert 'model = "ollama/gemma3"' in text
     assert (tmp_path / "bot-token").read_text().strip() == server.demo.bot.token
@@ -230,7 +232,9 @@ def test_an_address_without_a_mattermost(server: Server, models: OtherServer, tm
         result = given(server, models, url=page.url)
         assert result.exit_code == 69
         assert f"what answers at {page.url} is not Mattermost (HTTP 200, text/html)" in result.output
-        assert "open the server in a browser" in result.output
+    result = given(server, models, url="http://nowhere.invalid")
+    assert "nowhere.invalid can't be resolved" in result.output
+    assert "open the server in a browser on this machine, and take its address" in result.output
     for url in ("http://127.0.0.1:9", "http://nowhere.invalid", "http://", "ftp://127.0.0.1", "http://a:b@127.0.0.1"):
         result = given(server, models, url=url)
         assert result.exit_code == 69, result.output
