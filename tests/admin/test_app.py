@@ -110,13 +110,13 @@ async def _slow() -> Mapping[str, Any]:
     raise AssertionError
 
 
-@pytest.mark.parametrize(("journal", "said"), [(_broken, "the disk is full"), (_slow, "no answer within 2 s")])
+@pytest.mark.parametrize(("journal", "error_text"), [(_broken, "the disk is full"), (_slow, "no answer within 2 s")])
 async def test_a_journal_in_trouble_is_part_of_the_status(
-    journal: Callable[[], Awaitable[Mapping[str, Any]]], said: str, autojump_clock: trio.testing.MockClock
+    journal: Callable[[], Awaitable[Mapping[str, Any]]], error_text: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     """The rest of the status is told all the same."""
     status, body, _ = await call(make(journal)[0], "/status.json")
-    assert (status, json.loads(body)["journal"]) == (200, {"error": said})
+    assert (status, json.loads(body)["journal"]) == (200, {"error": error_text})
 
 
 @pytest.mark.parametrize(

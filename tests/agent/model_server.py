@@ -45,7 +45,7 @@ class ModelServer:
 
     base_url: str = ""
     replies: list[Reply] = field(factory=list)
-    seen: list[RecordedRequest] = field(factory=list)
+    requests: list[RecordedRequest] = field(factory=list)
     connections: int = 0
     gone: trio.Event = field(factory=trio.Event)
 
@@ -72,7 +72,7 @@ class ModelServer:
                 return False
         assert request is not None
         headers = {name.decode(): value.decode() for name, value in request.headers}
-        self.seen.append(RecordedRequest(request.target.decode(), headers, json.loads(bytes(body))))
+        self.requests.append(RecordedRequest(request.target.decode(), headers, json.loads(bytes(body))))
         reply = self.replies.pop(0)
         await self._play(reply, conn, stream)
         return not reply.cut and not reply.pause

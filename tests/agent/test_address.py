@@ -52,10 +52,10 @@ async def test_azure() -> None:
     async with serve_model(HELLO) as server, client() as http:
         settings = OpenAISettings(f"{server.base_url}{AZURE}", "d", headers={"api-key": "azure-secret"})
         assert (await collect(OpenAIAgent(settings, http), TURN))[-1] == Final("Hi")
-    (seen,) = server.seen
-    assert seen.path == "/openai/deployments/d/chat/completions?api-version=2024-10-21"
-    assert seen.headers["api-key"] == "azure-secret"
-    assert "authorization" not in seen.headers
+    (request,) = server.requests
+    assert request.path == "/openai/deployments/d/chat/completions?api-version=2024-10-21"
+    assert request.headers["api-key"] == "azure-secret"
+    assert "authorization" not in request.headers
 
 
 async def test_the_operators_own_header_wins() -> None:
@@ -63,7 +63,7 @@ async def test_the_operators_own_header_wins() -> None:
     async with serve_model(HELLO) as server, client() as http:
         settings = OpenAISettings(server.base_url, "m", "key", headers={"authorization": "Basic abc"})
         await collect(OpenAIAgent(settings, http), TURN)
-    assert server.seen[0].headers["authorization"] == "Basic abc"
+    assert server.requests[0].headers["authorization"] == "Basic abc"
 
 
 async def test_a_key_in_the_address_is_cut_out_of_errors() -> None:

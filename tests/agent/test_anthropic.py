@@ -65,10 +65,10 @@ async def test_a_streamed_answer_becomes_deltas_and_one_final() -> None:
     async with serve_model(text("Good ", "day")) as server:
         events = await ask(server)
     assert events == [TextDelta("Good day"), Final("Good day", usage=Usage(7, 9, "claude"))]
-    (seen,) = server.seen
-    assert seen.path == "/v1/messages"
-    assert (seen.headers["x-api-key"], seen.headers["anthropic-version"]) == (KEY, "2023-06-01")
-    assert seen.body == {
+    (recorded,) = server.requests
+    assert recorded.path == "/v1/messages"
+    assert (recorded.headers["x-api-key"], recorded.headers["anthropic-version"]) == (KEY, "2023-06-01")
+    assert recorded.body == {
         "model": "m",
         "system": "Be kind.",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
@@ -81,7 +81,7 @@ async def test_the_base_url_may_name_the_version() -> None:
     """Both spellings that are in use lead to the same place."""
     async with serve_model(text("x")) as server:
         await ask(server, base_url=f"{server.base_url}/v1/")
-    assert server.seen[0].path == "/v1/messages"
+    assert server.requests[0].path == "/v1/messages"
 
 
 async def test_thinking_images_and_transcripts_are_sent_as_the_api_wants_them() -> None:
@@ -94,7 +94,7 @@ async def test_thinking_images_and_transcripts_are_sent_as_the_api_wants_them() 
     )
     async with serve_model(text("x")) as server:
         await ask(server, turn(messages=messages, thinking="low"), options={"max_tokens": 100, "top_k": 1})
-    body = server.seen[0].body
+    body = server.requests[0].body
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 2048}
     assert (body["max_tokens"], body["top_k"]) == (2148, 1)
     user, assistant, result = body["messages"]
@@ -127,8 +127,8 @@ async def test_tools_are_called_and_thinking_is_sent_back_signed() -> None:
     assert tools.calls == [ToolCall("c1", "look", {"a": 1})]
     assert events[3] == ToolEnded("c1", "look", ToolStatus.FAILED, "nothing")
     assert events[-1] == Final("Looking.\n\nGone.", usage=Usage(14, 18, "claude"))
-    assert server.seen[0].body["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
-    assistant, result = server.seen[1].body["messages"][-2:]
+    assert server.requests[0].body["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
+    assistant, result = server.requests[1].body["messages"][-2:]
     assert assistant["content"] == [
         {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
         {"type": "redacted_thinking", "data": "xyz"},

@@ -48,11 +48,11 @@ async def test_any_value_in_any_place_is_read_or_fails_in_words(at: int) -> None
         results = (ToolResult("r"),) * 3
         async with serve_model(Reply(body=body), Reply(body=stream(*DONE))) as server:
             try:
-                seen = await ask(server, turn(tools=Tools(*results)))
+                requests = await ask(server, turn(tools=Tools(*results)))
             except AgentError:
                 continue
-        assert isinstance(seen[-1], Final | Failed)
-        repr(seen).encode()
+        assert isinstance(requests[-1], Final | Failed)
+        repr(requests).encode()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_an_interrupted_turn_goes_on_thinking_with_what_it_kept() -> None:
     """The blocks of the answer stand as they came, for the same provider alone."""
     async with serve_model(Reply(body=stream(*EVENTS)), Reply(body=stream(*DONE))) as server:
         events = await ask(server, turn(tools=Tools(ToolResult("found"))))
-    sent = server.seen[1].body["messages"][1]["content"]
+    sent = server.requests[1].body["messages"][1]["content"]
     assert sent[0] == {"type": "thinking", "thinking": "hm", "signature": "SIG"}
     assert [block["type"] for block in sent] == ["thinking", "text", "tool_use"]
     opaque = next(event.opaque for event in events if isinstance(event, ToolStarted))

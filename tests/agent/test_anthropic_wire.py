@@ -21,9 +21,9 @@ def body(*messages: Message, thinking: str = "", **options: Any) -> dict[str, An
 
 def test_an_interrupted_turn_goes_on_without_thinking() -> None:
     """Its signed thinking is gone, and the API refuses tool results without it."""
-    asked = Message(Role.USER, "go")
-    assert "thinking" in body(asked, thinking="high")
-    assert "thinking" not in body(asked, CALL, RESULT, thinking="high")
+    question = Message(Role.USER, "go")
+    assert "thinking" in body(question, thinking="high")
+    assert "thinking" not in body(question, CALL, RESULT, thinking="high")
 
 
 @pytest.mark.parametrize(("thinking", "limit"), [("", 8192), ("off", 8192), ("low", 8192 + 2048)])
@@ -65,14 +65,14 @@ def test_a_call_without_arguments_is_a_call() -> None:
     reading = MessageReader()
     block = {"type": "tool_use", "id": "c", "name": "look", "input": {}}
     reading.feed({"type": "content_block_start", "index": 0, "content_block": block})
-    (asked,) = reading.answer().calls
-    assert (asked.call, asked.problem) == (ToolCall("c", "look"), "")
+    (requested,) = reading.answer().calls
+    assert (requested.call, requested.problem) == (ToolCall("c", "look"), "")
 
 
 def test_what_people_said_meanwhile_follows_the_results() -> None:
     """In the same message of the user's side, as the API wants it."""
-    asked = RequestedCall(ToolCall("1", "look"))
-    answer = ModelResponse("", (asked,))
+    requested = RequestedCall(ToolCall("1", "look"))
+    answer = ModelResponse("", (requested,))
     done = ToolRound(answer, (ToolResult("x"),), (Message(Role.USER, "wait"),))
     request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "go"),))
     body = request_body(request, (done,), "m", {})

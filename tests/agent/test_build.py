@@ -76,7 +76,7 @@ async def test_the_chain_works_end_to_end() -> None:
         request = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "x"),))
         events = await collect(build_agent(first, http), request)
     assert events[-1] == Final("Hi", usage=Usage(model="b"))
-    assert [seen.body["model"] for seen in server.seen] == ["a", "a", "b"]
+    assert [recorded.body["model"] for recorded in server.requests] == ["a", "a", "b"]
 
 
 def test_secrets_are_not_printed() -> None:

@@ -94,8 +94,8 @@ async def test_stderr_is_logged_again_an_hour_later(logbook: Logbook, autojump_c
             await ours.send_all(b"".join(b"hour %d\n" % hour for _ in range(300)))
             await trio.sleep(3601)
         await ours.aclose()
-    said = [line["line"] for line in logbook.events if line["event"] == "child says"]
-    assert said == ["hour 0"] * 200 + ["hour 1"] * 200
+    child_lines = [line["line"] for line in logbook.events if line["event"] == "child says"]
+    assert child_lines == ["hour 0"] * 200 + ["hour 1"] * 200
 
 
 async def test_stderr_that_is_no_text_is_closed() -> None:

@@ -182,8 +182,8 @@ async def test_a_result_of_the_wrong_shape_fails_its_call_or_is_cleaned(result: 
     """The server stays what it was or comes back; a result comes in any case."""
     with trio.fail_after(20):
         async with running(wrong({"tools/call": result})) as server:
-            box = RuledToolbox({"": server})
-            first = await box.call(ToolCall("1", "ok"))
+            toolbox = RuledToolbox({"": server})
+            first = await toolbox.call(ToolCall("1", "ok"))
             assert first.status in (ToolStatus.FAILED, ToolStatus.COMPLETED)
             while server.state is McpState.DOWN:  # noqa: ASYNC110 - a process is starting
                 await trio.sleep(0.01)
@@ -192,14 +192,14 @@ async def test_a_result_of_the_wrong_shape_fails_its_call_or_is_cleaned(result: 
 async def test_half_an_emoji_in_an_argument_reaches_the_server_as_a_replacement() -> None:
     """Arguments are cleaned; NaN, an infinite number and a bottomless value are refused before the server is asked."""
     async with running(wrong({"tools/call": "echo"})) as server:
-        box = RuledToolbox({"": server})
-        said = await box.call(ToolCall("1", "ok", {"a": "\ud800", "\udfff": [1]}))
-        assert json.loads(said.text) == {"a": "\ufffd", "\ufffd": [1]}
+        toolbox = RuledToolbox({"": server})
+        echoed = await toolbox.call(ToolCall("1", "ok", {"a": "\ud800", "\udfff": [1]}))
+        assert json.loads(echoed.text) == {"a": "\ufffd", "\ufffd": [1]}
         deep: Any = []
         for _ in range(5000):
             deep = [deep]
         for bad in (float("nan"), float("inf"), deep, 10**400, object()):
-            refused = await box.call(ToolCall("2", "ok", {"a": bad}))
+            refused = await toolbox.call(ToolCall("2", "ok", {"a": bad}))
             assert refused.status is ToolStatus.FAILED
         # Past the toolbox too: the server alone is asked.
         assert (await server.call(ToolCall("3", "ok", {"a": "\ud800"}))).status is not ToolStatus.DENIED
@@ -219,13 +219,13 @@ async def test_garbage_on_standard_output_is_skipped() -> None:
 @pytest.mark.slow
 async def test_an_idle_server_that_dies_is_noticed_and_restarted() -> None:
     """Nobody calls it; it comes back again and again, and says in between why it is down."""
-    seen = set()
+    problems = set()
     async with running(wrong({"after": "exit"})) as server:
         with trio.fail_after(20):
             while server.starts < 3:  # noqa: ASYNC110 - processes are starting
-                seen.add(server.problem)
+                problems.add(server.problem)
                 await trio.sleep(0.005)
-    assert any("ended" in problem or "closed" in problem for problem in seen), seen
+    assert any("ended" in problem or "closed" in problem for problem in problems), problems
 
 
 async def test_a_server_that_answers_wrongly_after_a_restart_is_down(tmp_path: Path) -> None:
@@ -256,17 +256,17 @@ async def http_answers(answers: dict[str, Any]) -> AsyncIterator[str]:
             body += event.get("body", b"")
             if not event.get("more_body"):
                 break
-        asked = json.loads(body) if body else {}
-        answer = answers.get(str(asked.get("method")))
-        if "id" not in asked:
+        call = json.loads(body) if body else {}
+        answer = answers.get(str(call.get("method")))
+        if "id" not in call:
             await _respond(send, 202, b"")
         elif isinstance(answer, bytes):
             await _respond(send, 200, answer)
         elif answer is None:
             error = {"code": -32601, "message": "no such method"}
-            await _respond(send, 200, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}).encode())
+            await _respond(send, 200, json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode())
         else:
-            await _respond(send, 200, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}).encode())
+            await _respond(send, 200, json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": answer}).encode())
 
     config = Config()
     config.bind = ["127.0.0.1:0"]

@@ -59,15 +59,15 @@ def check_anthropic(messages: list[dict[str, Any]]) -> None:
     """User and assistant take turns; the results of a message's calls begin the next one."""
     roles = [message["role"] for message in messages]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-    seen: set[str] = set()
+    earlier_calls: set[str] = set()
     for one, two in zip([{"content": []}, *messages], messages):
         assert two["content"]
         calls = [block["id"] for block in one["content"] if block["type"] == "tool_use"]
         results = [block["tool_use_id"] for block in two["content"] if block["type"] == "tool_result"]
         assert sorted(calls) == sorted(results)
         assert all(block["type"] == "tool_result" for block in two["content"][: len(results)])
-        assert not seen & set(calls)
-        seen |= set(calls)
+        assert not earlier_calls & set(calls)
+        earlier_calls |= set(calls)
 
 
 @given(MESSAGES, st.booleans())

@@ -41,14 +41,14 @@ class Played:
 
 
 async def reports(agent: Played) -> list[str]:
-    seen: list[str] = []
+    ends: list[str] = []
     try:
-        async with ObservedAgent(agent, seen.append).run(REQUEST) as events:
+        async with ObservedAgent(agent, ends.append).run(REQUEST) as events:
             async for _ in events:
                 pass
     except (AgentFailed, AgentUnavailable):
-        seen.append("raised")
-    return seen
+        ends.append("raised")
+    return ends
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ async def test_how_a_request_ended(agent: Played, expected: list[str]) -> None:
 
 async def test_what_is_built_reports() -> None:
     """Each request of a built agent is reported."""
-    seen: list[str] = []
-    spec = AgentSpec(api="command", command=("/nowhere/agent",), retry=RetrySettings(attempts=1), on_end=seen.append)
+    ends: list[str] = []
+    spec = AgentSpec(api="command", command=("/nowhere/agent",), retry=RetrySettings(attempts=1), on_end=ends.append)
     async with httpx.AsyncClient() as http:
         with pytest.raises((AgentUnavailable, AgentFailed)):
             async with build_agent(spec, http).run(REQUEST) as events:
                 await anext(events)
-    (error,) = seen
+    (error,) = ends
     assert "/nowhere/agent" in error
 
 

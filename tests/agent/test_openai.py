@@ -68,10 +68,10 @@ async def test_a_streamed_answer_becomes_deltas_and_one_final() -> None:
         events = await ask(server)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Good day"
     assert events[-1] == Final("Good day", usage=Usage(7, 2, "m1"))
-    (seen,) = server.seen
-    assert seen.path == "/v1/chat/completions"
-    assert seen.headers["authorization"] == f"Bearer {KEY}"
-    assert seen.body == {
+    (recorded,) = server.requests
+    assert recorded.path == "/v1/chat/completions"
+    assert recorded.headers["authorization"] == f"Bearer {KEY}"
+    assert recorded.body == {
         "model": "m",
         "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hello"}],
         "stream": True,
@@ -85,11 +85,11 @@ async def test_headers_options_images_and_thinking_reach_the_server() -> None:
     async with serve_model(HELLO) as server:
         request = turn(messages=(message,), thinking="high", model="other")
         await ask(server, request, headers={"X-Org": "me"}, options={"temperature": 0.5})
-    (seen,) = server.seen
-    assert seen.headers["x-org"] == "me"
-    assert (seen.body["model"], seen.body["temperature"]) == ("other", 0.5)
-    assert seen.body["reasoning_effort"] == "high"
-    assert seen.body["messages"][1]["content"] == [
+    (recorded,) = server.requests
+    assert recorded.headers["x-org"] == "me"
+    assert (recorded.body["model"], recorded.body["temperature"]) == ("other", 0.5)
+    assert recorded.body["reasoning_effort"] == "high"
+    assert recorded.body["messages"][1]["content"] == [
         {"type": "text", "text": "see"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQ=="}},
     ]
@@ -101,7 +101,7 @@ async def test_a_connection_is_reused_for_the_next_turn() -> None:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         await collect(agent, turn())
         await collect(agent, turn())
-    assert (server.connections, len(server.seen)) == (1, 2)
+    assert (server.connections, len(server.requests)) == (1, 2)
 
 
 async def test_reasoning_is_kept_apart_from_the_reply() -> None:
@@ -140,8 +140,8 @@ async def test_tools_are_called_and_their_results_sent_back() -> None:
     assert events[4].status is ToolStatus.FAILED
     assert events[-1] == Final("Let me look.\n\nIt is 1.", usage=Usage(model="m1"))
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Let me look.\n\nIt is 1."
-    assert server.seen[0].body["tools"][0]["function"]["name"] == "look"
-    assistant, result, refused = server.seen[1].body["messages"][-3:]
+    assert server.requests[0].body["tools"][0]["function"]["name"] == "look"
+    assistant, result, refused = server.requests[1].body["messages"][-3:]
     assert assistant["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"a": 1}'}
     assert result == {"role": "tool", "tool_call_id": "c1", "content": "found"}
     assert "not valid JSON" in refused["content"]
@@ -174,7 +174,7 @@ async def test_a_field_that_the_server_refuses_is_dropped_for_good(
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         assert isinstance((await collect(agent, request_))[-1], Final)
         assert isinstance((await collect(agent, request_))[-1], Final)
-    assert [field in seen.body for seen in server.seen] == [True, False, False]
+    assert [field in recorded.body for recorded in server.requests] == [True, False, False]
 
 
 async def test_a_server_that_does_not_stream_is_understood() -> None:

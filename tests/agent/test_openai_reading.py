@@ -185,7 +185,7 @@ async def test_what_a_server_wants_back_goes_back_to_it() -> None:
         events = await ask(server, turn(tools=tools))
     assert events[-1] == Final("Done", usage=Usage(model="m1"))
     assert [call.arguments for call in tools.calls] == [{"a": 1}, {"a": 2}]
-    assistant, one, two = server.seen[1].body["messages"][-3:]
+    assistant, one, two = server.requests[1].body["messages"][-3:]
     assert assistant["reasoning_content"] == "hm, so"
     assert assistant["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "SIG"}}
     assert [one["content"], two["content"]] == ["one", "two"]
@@ -203,11 +203,11 @@ def test_unknown_fields_of_very_many_values_are_dropped() -> None:
     }
     completion = CompletionReader("p")
     completion.feed({"choices": [{"delta": {"tool_calls": [call], "pad": [[]] * 20_000}}]})
-    [asked] = completion.answer().calls
-    assert asked.call.opaque.message == {}
-    assert asked.call.opaque.call == {}
+    [requested] = completion.answer().calls
+    assert requested.call.opaque.message == {}
+    assert requested.call.opaque.call == {}
     small = CompletionReader("p")
     small.feed({"choices": [{"delta": {"tool_calls": [{**call, "pad": 1}], "thought": "T"}}]})
-    [asked] = small.answer().calls
-    assert asked.call.opaque.message == {"thought": "T"}
-    assert asked.call.opaque.call == {"signature": "S", "pad": 1}
+    [requested] = small.answer().calls
+    assert requested.call.opaque.message == {"thought": "T"}
+    assert requested.call.opaque.call == {"signature": "S", "pad": 1}

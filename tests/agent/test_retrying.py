@@ -96,33 +96,33 @@ async def test_a_model_that_let_its_deadline_pass_is_not_waited_for_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The time of all attempts together is bounded."""
-    asked: list[float] = []
+    attempt_times: list[float] = []
 
     class Slow:
         @asynccontextmanager
         async def run(self, request: TurnRequest) -> AsyncIterator[EventStream]:
-            asked.append(trio.current_time())
+            attempt_times.append(trio.current_time())
             await trio.sleep(90)
             raise busy()
             yield
 
     with pytest.raises(AgentUnavailable):
         await collect(RetryingAgent(Slow()), REQUEST)
-    assert len(asked) == 1
+    assert len(attempt_times) == 1
 
 
 async def test_nothing_is_repeated_after_the_first_event() -> None:
     """A model that breaks off is not asked to say it again."""
-    asked: list[int] = []
+    attempts: list[int] = []
 
     def script(_: TurnRequest) -> Iterable[Step]:
-        asked.append(1)
+        attempts.append(1)
         yield TextDelta("half")
         raise busy()
 
     events: list[AgentEvent] = await collect(retrying(script), REQUEST)
     assert events == [TextDelta("half"), Failed("busy", "busy", retryable=True)]
-    assert asked == [1]
+    assert attempts == [1]
 
 
 async def test_cancelling_ends_the_wait_between_attempts(autojump_clock: trio.testing.MockClock) -> None:

@@ -22,15 +22,15 @@ def test_sums(text: str, answer: str) -> None:
 
 def test_only_the_last_five_are_recalled() -> None:
     """With their numbers."""
-    said = [Message(Role.USER, f"word {at}") for at in range(1, 8)]
-    answer = reply((*said, Message(Role.USER, "what did I say?")))
+    questions = [Message(Role.USER, f"word {at}") for at in range(1, 8)]
+    answer = reply((*questions, Message(Role.USER, "what did I say?")))
     assert answer.splitlines()[2:] == [f"{at}. word {at}" for at in range(3, 8)]
 
 
 @given(st.lists(st.tuples(st.sampled_from([Role.USER, Role.ASSISTANT]), st.text()), max_size=5), st.text())
 def test_there_is_always_something_to_say(before: list[tuple[Role, str]], text: str) -> None:
     """No message makes it fall silent, and the same conversation gets the same answer."""
-    messages = (*(Message(role, said) for role, said in before), Message(Role.USER, text))
+    messages = (*(Message(role, earlier_text) for role, earlier_text in before), Message(Role.USER, text))
     answer = reply(messages)
     assert answer
     assert reply(messages) == answer

@@ -107,9 +107,9 @@ def test_arguments_that_are_too_long_are_a_problem_in_words() -> None:
     """The model reads it as the result of its call."""
     reader = ToolCallReader()
     reader.feed([call("look", '{"a": "' + "x" * 1_000_000 + '"}')])
-    [asked] = reader.requested_calls()
-    assert asked.problem == "The arguments are longer than 1,000,000 characters."
-    assert asked.call.arguments == {}
+    [requested] = reader.requested_calls()
+    assert requested.problem == "The arguments are longer than 1,000,000 characters."
+    assert requested.call.arguments == {}
 
 
 def test_ids_differ_from_those_of_the_conversation() -> None:
@@ -124,16 +124,16 @@ def test_halves_of_an_emoji_meet_or_are_replaced() -> None:
     reader = ToolCallReader()
     reader.feed([call("look", '{"q": "\ud83d')])
     reader.feed([call(None, '\ude00\ud83d", "r": "\\ud83d"}')])
-    (asked,) = reader.requested_calls()
-    assert asked.call == ToolCall(FIRST, "look", {"q": "\U0001f600\ufffd", "r": "\ufffd"})
+    (requested,) = reader.requested_calls()
+    assert requested.call == ToolCall(FIRST, "look", {"q": "\U0001f600\ufffd", "r": "\ufffd"})
 
 
 def test_unknown_fields_stay_with_the_call() -> None:
     """They go back to the server with its result."""
     reader = ToolCallReader()
     reader.feed([{**call("look", A), "extra_content": {"google": {"thought_signature": "S"}}}])
-    (asked,) = reader.requested_calls()
-    assert asked.call.opaque.call == {"extra_content": {"google": {"thought_signature": "S"}}}
+    (requested,) = reader.requested_calls()
+    assert requested.call.opaque.call == {"extra_content": {"google": {"thought_signature": "S"}}}
 
 
 JSON = st.recursive(
@@ -157,6 +157,6 @@ def test_garbage_is_never_an_error(chunks: list[list[Any]]) -> None:
     reader = ToolCallReader()
     for chunk in chunks:
         reader.feed(chunk)
-    asked = reader.requested_calls()
-    assert len({one.call.id for one in asked}) == len(asked)
-    assert all(one.call.name for one in asked)
+    requested_calls = reader.requested_calls()
+    assert len({one.call.id for one in requested_calls}) == len(requested_calls)
+    assert all(one.call.name for one in requested_calls)

@@ -124,10 +124,10 @@ def test_the_transcript_repeats_what_this_turn_has_done() -> None:
 
 async def test_what_people_say_is_taken_up_between_requests() -> None:
     """After the tools of a round, in the order in which it was said; the model is shown it behind the results."""
-    said = [[Message(Role.USER, "wait, not that")], []]
+    messages_meanwhile = [[Message(Role.USER, "wait, not that")], []]
 
     async def steering() -> list[Message]:
-        return said.pop(0)
+        return messages_meanwhile.pop(0)
 
     async def emit(event: AgentEvent) -> None:
         pass
@@ -135,12 +135,12 @@ async def test_what_people_say_is_taken_up_between_requests() -> None:
     request = TurnRequest(
         AgentId("a"), SessionKey("s"), "", (), tools=Tools(ToolResult("x"), ToolResult("y")), steering=steering
     )
-    seen: list[tuple[Message, ...]] = []
+    transcripts: list[tuple[Message, ...]] = []
 
     @define
     class Listening(Model):
         async def ask(self, request: TurnRequest, rounds: tuple[ToolRound, ...], emit: Emit) -> ModelResponse:
-            seen.append(transcript(request, rounds))
+            transcripts.append(transcript(request, rounds))
             return await super().ask(request, rounds, emit)
 
     await converse(
@@ -148,8 +148,8 @@ async def test_what_people_say_is_taken_up_between_requests() -> None:
         request,
         emit,
     )
-    assert [message.role.value for message in seen[1]] == ["assistant", "tool", "user"]
-    assert [message.text for message in seen[2] if message.role is Role.USER] == ["wait, not that"]
+    assert [message.role.value for message in transcripts[1]] == ["assistant", "tool", "user"]
+    assert [message.text for message in transcripts[2] if message.role is Role.USER] == ["wait, not that"]
 
 
 def test_calls_of_one_answer_go_back_together() -> None:

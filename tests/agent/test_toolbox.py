@@ -89,11 +89,11 @@ async def test_time_limits(autojump_clock: trio.testing.MockClock) -> None:
 )
 async def test_a_person_decides(verdict: ApprovalResult, status: ToolStatus) -> None:
     """Only the named tools are asked about, with the name and arguments that the model gave."""
-    asked: list[ToolCall] = []
+    approval_requests: list[ToolCall] = []
 
     async def approve(call: ToolCall) -> ApprovalResult:
         await trio.lowlevel.checkpoint()
-        asked.append(call)
+        approval_requests.append(call)
         return verdict
 
     box = RuledToolbox(BOXES, ToolPolicy(approve=("files__echo",)), approve)
@@ -101,7 +101,7 @@ async def test_a_person_decides(verdict: ApprovalResult, status: ToolStatus) -> 
     assert result.status is status
     assert result.text == ("echo a" if verdict.allowed else "not now")
     await box.call(ToolCall("2", "broken"))
-    assert asked == [ToolCall("1", "files__echo", {"text": "a"})]
+    assert approval_requests == [ToolCall("1", "files__echo", {"text": "a"})]
 
 
 async def test_without_anyone_to_ask_the_answer_is_no() -> None:

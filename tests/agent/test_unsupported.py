@@ -62,7 +62,7 @@ async def test_a_model_without_tools_is_asked_without_them(status: int, words: s
         for _ in range(2):  # another agent of the same provider
             agent = OpenAIAgent(OpenAISettings(server.base_url, "gemma3:1b", unsupported=known), http)
             assert (await collect(agent, turn(Tools())))[-1] == Final("Hi")
-    assert ["tools" in seen.body for seen in server.seen] == [True, False, False]
+    assert ["tools" in recorded.body for recorded in server.requests] == [True, False, False]
     (line,) = logbook.said("takes no tools")
     assert line["key"] == 'models.providers.local.models[].tools = false (for id = "gemma3:1b")'
     assert words[:20] in line["refusal"]
@@ -93,7 +93,7 @@ async def test_a_refusal_under_200_counts_too() -> None:
     async with serve_model(Reply(body=sse(error)), HELLO) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         assert (await collect(agent, turn(Tools())))[-1] == Final("Hi")
-    assert ["tools" in seen.body for seen in server.seen] == [True, False]
+    assert ["tools" in recorded.body for recorded in server.requests] == [True, False]
 
 
 async def test_nothing_is_asked_again_after_the_first_word() -> None:
@@ -102,7 +102,7 @@ async def test_nothing_is_asked_again_after_the_first_word() -> None:
     async with serve_model(Reply(body=sse(*chunks))) as server, client() as http:
         events = await collect(OpenAIAgent(OpenAISettings(server.base_url, "m"), http), turn(Tools()))
     assert isinstance(events[-1], Failed)
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_a_model_that_does_not_think(words: str) -> None:
     async with serve_model(refusal(words), HELLO) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "gemma3"), http)
         assert (await collect(agent, evolve(turn(Tools()), thinking="low")))[-1] == Final("Hi")
-    assert server.seen[0].body.keys() - server.seen[1].body.keys() == {"reasoning_effort"}
+    assert server.requests[0].body.keys() - server.requests[1].body.keys() == {"reasoning_effort"}
 
 
 async def test_it_is_remembered_for_that_model_only(logbook: Logbook) -> None:
@@ -127,7 +127,7 @@ async def test_it_is_remembered_for_that_model_only(logbook: Logbook) -> None:
     async with serve_model(refusal("m1 does not support tools"), HELLO, HELLO) as server, client() as http:
         for model in ("m1", "m2"):
             await collect(OpenAIAgent(OpenAISettings(server.base_url, model, unsupported=known), http), turn(Tools()))
-    assert [(seen.body["model"], "tools" in seen.body) for seen in server.seen] == [
+    assert [(recorded.body["model"], "tools" in recorded.body) for recorded in server.requests] == [
         ("m1", True),
         ("m1", False),
         ("m2", True),
@@ -144,10 +144,10 @@ async def test_earlier_calls_are_text_for_a_model_without_tools() -> None:
     )
     async with serve_model(HELLO) as server, client() as http:
         await collect(OpenAIAgent(OpenAISettings(server.base_url, "m", tools=False), http), turn(Tools(), *before))
-    (message,) = server.seen[0].body["messages"]
+    (message,) = server.requests[0].body["messages"]
     assert message["role"] == "user"
     assert message["content"].startswith("go\n\n(The tool look was called before, with this result: 42)\n\nhello")
-    assert "tools" not in server.seen[0].body
+    assert "tools" not in server.requests[0].body
 
 
 LIMITS = [
@@ -165,7 +165,9 @@ async def test_the_other_field_for_the_longest_answer(words: str, logbook: Logbo
         settings = OpenAISettings(server.base_url, "o5", options={"max_tokens": 50}, unsupported=known)
         for _ in range(2):
             assert (await collect(OpenAIAgent(settings, http), turn()))[-1] == Final("Hi")
-    sent = [{key: value for key, value in seen.body.items() if key.startswith("max_")} for seen in server.seen]
+    sent = [
+        {key: value for key, value in recorded.body.items() if key.startswith("max_")} for recorded in server.requests
+    ]
     assert sent == [{"max_tokens": 50}, {"max_completion_tokens": 50}, {"max_completion_tokens": 50}]
     (line,) = logbook.said("the model refuses max_tokens")
     assert line["key"].startswith('models.providers.openai.models[].maxTokensField = "max_completion_tokens"')
@@ -178,7 +180,7 @@ async def test_neither_field_for_the_longest_answer() -> None:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 50}), http)
         await collect(agent, turn())
         await collect(agent, turn())
-    assert [sorted(key for key in seen.body if key.startswith("max_")) for seen in server.seen] == [
+    assert [sorted(key for key in recorded.body if key.startswith("max_")) for recorded in server.requests] == [
         ["max_tokens"],
         ["max_completion_tokens"],
         [],
@@ -193,7 +195,7 @@ async def test_too_long_an_answer_for_this_conversation_is_not_remembered() -> N
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 8000}), http)
         await collect(agent, turn())
         await collect(agent, turn())
-    assert ["max_tokens" in seen.body for seen in server.seen] == [True, False, True]
+    assert ["max_tokens" in recorded.body for recorded in server.requests] == [True, False, True]
 
 
 OPTIONS = [
@@ -237,7 +239,7 @@ async def test_optional_fields_are_left_out_by_name(name: str, words: str, logbo
     async with serve_model(refusal(words), HELLO) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options=options), http)
         assert (await collect(agent, turn()))[-1] == Final("Hi")
-    assert server.seen[0].body.keys() - server.seen[1].body.keys() == {name}
+    assert server.requests[0].body.keys() - server.requests[1].body.keys() == {name}
     assert len(logbook.said(f"the model refuses {name}")) == 1
 
 
@@ -290,7 +292,7 @@ async def test_a_model_without_a_system_role(status: int, words: str, logbook: L
         for _ in range(2):
             agent = OpenAIAgent(OpenAISettings(server.base_url, "gemma", unsupported=known), http)
             assert (await collect(agent, request))[-1] == Final("Hi")
-    sent = [[(each["role"], each["content"]) for each in seen.body["messages"]] for seen in server.seen]
+    sent = [[(each["role"], each["content"]) for each in recorded.body["messages"]] for recorded in server.requests]
     joined = [("user", "Be kind.\n\nhello")]
     assert sent == [[("system", "Be kind."), ("user", "hello")], joined, joined]
     assert len(logbook.said("the model refuses the system role")) == 1
@@ -320,8 +322,8 @@ async def test_a_template_that_knows_no_results_of_tools() -> None:
     async with serve_model(refusal(words), HELLO) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         assert (await collect(agent, request))[-1] == Final("Hi")
-    assert [each["role"] for each in server.seen[1].body["messages"]] == ["system", "user"]
-    assert "tools" not in server.seen[1].body
+    assert [each["role"] for each in server.requests[1].body["messages"]] == ["system", "user"]
+    assert "tools" not in server.requests[1].body
 
 
 def messages_with(**more: object) -> list[dict[str, Any]]:
@@ -363,7 +365,9 @@ async def test_a_field_of_a_message_is_left_out(words: str, logbook: Logbook) ->
         agent._provider = "tag"
         for _ in range(2):
             assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
-    sent = [next(each for each in seen.body["messages"] if each["role"] == "assistant") for seen in server.seen]
+    sent = [
+        next(each for each in recorded.body["messages"] if each["role"] == "assistant") for recorded in server.requests
+    ]
     assert ["reasoning_content" in each for each in sent] == [True, False, False]
     assert all(each["tool_calls"][0]["id"] == "1" for each in sent)
     assert len(logbook.said("the model refuses reasoning_content in messages")) == 1
@@ -450,7 +454,7 @@ async def test_the_longest_answer_of_a_model(words: str, most: int, logbook: Log
         settings = OpenAISettings(server.base_url, "m", options={"max_tokens": 100_000}, unsupported=known)
         for _ in range(2):
             assert (await collect(OpenAIAgent(settings, http), turn()))[-1] == Final("Hi")
-    assert [seen.body["max_tokens"] for seen in server.seen] == [100_000, most, most]
+    assert [recorded.body["max_tokens"] for recorded in server.requests] == [100_000, most, most]
     (line,) = logbook.said("the model refuses an answer of more than")
     assert line["key"] == f'models.providers.p.models[].maxTokens = {most} (for id = "m")'
 
@@ -462,7 +466,7 @@ async def test_thinking_counts_into_the_longest_answer() -> None:
     async with serve_model(refusal(words), answer) as server, client() as http:
         agent = AnthropicAgent(AnthropicSettings("m", base_url=server.base_url), http)
         assert (await collect(agent, evolve(turn(), thinking="high")))[-1] == Final("Hi")
-    body = server.seen[1].body
+    body = server.requests[1].body
     assert (body["max_tokens"], body["thinking"]["budget_tokens"]) == (8192, 4096)
 
 
@@ -501,7 +505,7 @@ async def test_the_room_that_this_conversation_leaves(words: str, room: int) -> 
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 8192}), http)
         for _ in range(2):
             assert (await collect(agent, turn()))[-1] == Final("Hi")
-    assert [seen.body["max_tokens"] for seen in server.seen] == [8192, room, 8192]
+    assert [recorded.body["max_tokens"] for recorded in server.requests] == [8192, room, 8192]
 
 
 async def test_a_conversation_that_leaves_no_room_is_too_long() -> None:
@@ -537,9 +541,11 @@ async def test_ids_of_calls_that_another_provider_gave(words: str, logbook: Logb
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         for _ in range(2):
             assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
-    for seen in server.seen[1:]:
-        assert [call["id"] for call in seen.body["messages"][1]["tool_calls"]] == ["call00000", "call00001"]
-        results = [(each["tool_call_id"], each["content"]) for each in seen.body["messages"] if each["role"] == "tool"]
+    for recorded in server.requests[1:]:
+        assert [call["id"] for call in recorded.body["messages"][1]["tool_calls"]] == ["call00000", "call00001"]
+        results = [
+            (each["tool_call_id"], each["content"]) for each in recorded.body["messages"] if each["role"] == "tool"
+        ]
         assert results == [("call00000", "42"), ("call00001", "43")]
     assert len(logbook.said("the model refuses ids of tool calls")) == 1
 
@@ -556,8 +562,8 @@ async def test_ids_for_anthropic() -> None:
     async with serve_model(refusal(words), answer) as server, client() as http:
         agent = AnthropicAgent(AnthropicSettings("m", base_url=server.base_url), http)
         assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
-    asked, result = (message["content"][0] for message in server.seen[1].body["messages"][1:3])
-    assert (asked["id"], result["tool_use_id"]) == ("call00000", "call00000")
+    tool_use, result = (message["content"][0] for message in server.requests[1].body["messages"][1:3])
+    assert (tool_use["id"], result["tool_use_id"]) == ("call00000", "call00000")
 
 
 SCHEMA = {
@@ -582,8 +588,8 @@ async def test_keywords_in_schemas_of_tools(logbook: Logbook) -> None:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         for _ in range(2):
             assert (await collect(agent, turn(tools)))[-1] == Final("Hi")
-    for seen in server.seen[1:]:
-        assert seen.body["tools"][0]["function"]["parameters"] == {
+    for recorded in server.requests[1:]:
+        assert recorded.body["tools"][0]["function"]["parameters"] == {
             "type": "object",
             "$schema": SCHEMA["$schema"],
             "properties": {
@@ -609,7 +615,7 @@ async def test_reasoning_that_another_model_never_gave(words: str) -> None:
     async with serve_model(refusal(words), HELLO) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         assert (await collect(agent, turn(Tools(), *before)))[-1] == Final("Hi")
-    assert [each.get("reasoning_content") for each in server.seen[1].body["messages"]][:3] == [None, " ", None]
+    assert [each.get("reasoning_content") for each in server.requests[1].body["messages"]][:3] == [None, " ", None]
 
 
 async def test_a_server_that_takes_back_what_it_said() -> None:
@@ -619,7 +625,7 @@ async def test_a_server_that_takes_back_what_it_said() -> None:
     async with serve_model(*[wants, refuses] * 2) as server, client() as http:
         with pytest.raises(AgentFailed):
             await collect(OpenAIAgent(OpenAISettings(server.base_url, "m"), http), turn(Tools(), *before))
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
 
 
 async def test_a_length_that_is_not_the_only_trouble() -> None:
@@ -629,7 +635,7 @@ async def test_a_length_that_is_not_the_only_trouble() -> None:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 50}), http)
         with pytest.raises(AgentFailed):
             await collect(agent, turn())
-    assert ["max_tokens" in seen.body for seen in server.seen] == [True, False]
+    assert ["max_tokens" in recorded.body for recorded in server.requests] == [True, False]
 
 
 async def test_a_model_that_does_not_stream() -> None:
@@ -642,7 +648,7 @@ async def test_a_model_that_does_not_stream() -> None:
     async with serve_model(refusal(words), whole) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "o1"), http)
         assert (await collect(agent, turn()))[-1] == Final("Hi")
-    assert (server.seen[1].body["stream"], "stream_options" in server.seen[1].body) == (False, False)
+    assert (server.requests[1].body["stream"], "stream_options" in server.requests[1].body) == (False, False)
 
 
 async def test_anthropic_servers_refuse_tools_too() -> None:
@@ -660,7 +666,7 @@ async def test_anthropic_servers_refuse_tools_too() -> None:
     ):
         agent = AnthropicAgent(AnthropicSettings("m", base_url=server.base_url), http)
         assert (await collect(agent, turn(Tools())))[-1] == Final("Hi")
-    assert ["tools" in seen.body for seen in server.seen] == [True, False]
+    assert ["tools" in recorded.body for recorded in server.requests] == [True, False]
 
 
 async def test_a_field_that_was_never_sent_is_not_tried_again() -> None:
@@ -668,4 +674,4 @@ async def test_a_field_that_was_never_sent_is_not_tried_again() -> None:
     async with serve_model(refusal("m does not support tools")) as server, client() as http:
         with pytest.raises(AgentFailed):
             await collect(OpenAIAgent(OpenAISettings(server.base_url, "m"), http), turn())
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1

@@ -44,18 +44,18 @@ def main() -> None:  # noqa: C901 - one branch per kind of answer
             answers = {**GOOD, "tools/call": {"exit": 1}}
     out = sys.stdout.buffer
     for line in sys.stdin:
-        asked = json.loads(line)
-        if "id" not in asked:
+        request = json.loads(line)
+        if "id" not in request:
             continue
-        answer: Any = answers.get(asked["method"])
+        answer: Any = answers.get(request["method"])
         reply: dict[str, Any]
-        if asked["method"] == "tools/call" and answer == "echo":
-            answer = {"content": [{"type": "text", "text": json.dumps(asked["params"]["arguments"])}]}
+        if request["method"] == "tools/call" and answer == "echo":
+            answer = {"content": [{"type": "text", "text": json.dumps(request["params"]["arguments"])}]}
         if isinstance(answer, dict) and "first" in answer:
             out.write(note(answer["first"]))
             answer = GOOD["tools/call"]
-        if answer is None and asked["method"] not in answers:
-            reply = {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no such method"}}
+        if answer is None and request["method"] not in answers:
+            reply = {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32601, "message": "no such method"}}
         elif isinstance(answer, dict) and "exit" in answer:
             os._exit(answer["exit"])
         elif isinstance(answer, dict) and "close" in answer:
@@ -63,16 +63,16 @@ def main() -> None:  # noqa: C901 - one branch per kind of answer
             time.sleep(60)
             return
         elif isinstance(answer, dict) and ("times" in answer or "numbers" in answer):
-            reply = {"jsonrpc": "2.0", "id": asked["id"], "result": large(answer)}
+            reply = {"jsonrpc": "2.0", "id": request["id"], "result": large(answer)}
         elif isinstance(answer, dict) and "line" in answer:
             out.write(answer["line"].encode("utf-8", "surrogatepass") + b"\n")
             out.flush()
-            reply = {"jsonrpc": "2.0", "id": asked["id"], "result": answer.get("then", {})}
+            reply = {"jsonrpc": "2.0", "id": request["id"], "result": answer.get("then", {})}
         else:
-            reply = {"jsonrpc": "2.0", "id": asked["id"], "result": answer}
+            reply = {"jsonrpc": "2.0", "id": request["id"], "result": answer}
         out.write(json.dumps(reply).encode() + b"\n")
         out.flush()
-        if asked["method"] == "tools/list" and answers.get("after") == "exit":
+        if request["method"] == "tools/list" and answers.get("after") == "exit":
             os._exit(0)
 
 

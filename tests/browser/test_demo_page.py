@@ -93,10 +93,10 @@ def test_buttons_are_pressed(page: Page, demo_url: str) -> None:
     log_in(page, demo_url, "alice")
     page.get_by_role("button", name="@bot").click()
     say(page, "!buttons Yes|No")
-    asked = page.locator("#posts .post[data-user=bot]", has=page.get_by_role("button", name="No")).last
-    asked_id = asked.get_attribute("data-id")
-    asked.get_by_role("button", name="Yes").click()
-    post = page.locator(f"#posts .post[data-id='{asked_id}']")
+    question = page.locator("#posts .post[data-user=bot]", has=page.get_by_role("button", name="No")).last
+    question_id = question.get_attribute("data-id")
+    question.get_by_role("button", name="Yes").click()
+    post = page.locator(f"#posts .post[data-id='{question_id}']")
     expect(post).to_contain_text("Yes selected by @alice")
     expect(post.get_by_role("button", name="No")).to_have_count(0)
     expect(page.locator("#posts .post[data-user=bot] .body").last).to_contain_text('selected "Yes"')

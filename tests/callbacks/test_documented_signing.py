@@ -33,9 +33,11 @@ def node(context: dict[str, Any]) -> str:
     assert found is not None, "the documentation has a sample for Node"
     script = found[1] + "\nconst [token, context] = JSON.parse(require('fs').readFileSync(0, 'utf8'));\n"
     script += "process.stdout.write(contextToken(token, context));\n"
-    asked = json.dumps([TOKEN, context])
+    input_json = json.dumps([TOKEN, context])
     assert NODE is not None
-    done = subprocess.run([NODE, "-e", script], input=asked, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [NODE, "-e", script], input=input_json, capture_output=True, text=True, timeout=30, check=True
+    )
     return done.stdout
 
 

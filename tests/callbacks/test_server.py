@@ -119,14 +119,14 @@ async def test_http2_is_not_spoken(opening: bytes) -> None:
     shutdown = trio.Event()
     async with trio.open_nursery() as nursery:
         url = await start(nursery, shutdown)
-        said = b""
+        received = b""
         with trio.fail_after(5):
             async with await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) as stream:
                 await stream.send_all(opening)
                 async for part in stream:
-                    said += part
-        assert said.partition(b"\r\n\r\n")[2] == b""
-        assert b"\x04" not in said  # the type of a SETTINGS frame
+                    received += part
+        assert received.partition(b"\r\n\r\n")[2] == b""
+        assert b"\x04" not in received  # the type of a SETTINGS frame
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(url + COMMAND_PATH)).status_code == 405
         shutdown.set()
@@ -227,11 +227,11 @@ async def test_dribbled_headers_shut_nobody_out(sources: int) -> None:
 async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
     """However many connections come meanwhile; where all are being answered, a new one is closed."""
     shutdown, go_on, both, answered = trio.Event(), trio.Event(), trio.Event(), list[int]()
-    asked = [0]
+    calls = [0]
 
     async def slow(_: SlashCall) -> str:
-        asked[0] += 1
-        if asked[0] == 2:
+        calls[0] += 1
+        if calls[0] == 2:
             both.set()
         await go_on.wait()
         return "Processing..."

@@ -37,10 +37,10 @@ class Front:
                 client.sendall(self.answer)
                 return
             if is_websocket and not self.upgrades:
-                kept = [
+                header_lines = [
                     line for line in head.split(b"\r\n") if not line.lower().startswith((b"upgrade", b"connection"))
                 ]
-                head = b"\r\n".join(kept)
+                head = b"\r\n".join(header_lines)
             with closing(socket.create_connection(self.target)) as server:
                 server.sendall(head)
                 back = threading.Thread(target=self._pass_on, args=(client, server, None))

@@ -51,7 +51,7 @@ class Server:
         return json.loads(result.stdout)
 
     def texts(self, channel: Any = None) -> list[str]:
-        return [said.message for said in self.world.transcript(channel or self.demo.town_square)]
+        return [entry.message for entry in self.world.transcript(channel or self.demo.town_square)]
 
     def write_config(self, extra: str = "", **accounts: str) -> None:
         """The default account `demo`, with further accounts by token, and further TOML."""

@@ -73,11 +73,13 @@ def test_mistakes_are_one_message(context: str, environment: dict[str, str], wor
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("token", "code", "said"), [(SIGNATURE, 0, {"valid": True}), ("0" * 64, 1, {"valid": False})])
-def test_verify(token: str, code: int, said: dict[str, bool]) -> None:
+@pytest.mark.parametrize(
+    ("token", "code", "output_json"), [(SIGNATURE, 0, {"valid": True}), ("0" * 64, 1, {"valid": False})]
+)
+def test_verify(token: str, code: int, output_json: dict[str, bool]) -> None:
     context = json.dumps({**json.loads(CONTEXT), "_token": token})
     result = CliRunner().invoke(command, ["verify", context, "--json"], env=ENVIRONMENT)
-    assert (result.exit_code, json.loads(result.stdout)) == (code, said)
+    assert (result.exit_code, json.loads(result.stdout)) == (code, output_json)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def journal(server: Server) -> Path:
 
 def test_list(server: Server) -> None:
     """Jobs with their next run; before any gateway ran there is no last one, and no journal is made."""
-    told = server.json("cron", "list")
-    jobs = {job["name"]: job for job in told["jobs"]}
+    output = server.json("cron", "list")
+    jobs = {job["name"]: job for job in output["jobs"]}
     assert jobs["morning"]["next"].endswith(("07:00:00+00:00", "08:00:00+00:00"))
     assert (jobs["morning"]["source"], jobs["morning"]["schedule"]) == ("file", "0 9 * * mon-fri (Europe/Berlin)")
     assert (jobs["morning"]["last"], jobs["digest"]["enabled"], jobs["digest"]["next"]) == ("", False, "")
@@ -135,7 +135,7 @@ def test_a_text_on_standard_input(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "output"),
     [
         (("--every", "5s"), 2, "10s is the shortest"),
         (("--every", "10"), 2, "write a number with its unit"),
@@ -172,16 +172,16 @@ def test_a_text_on_standard_input(server: Server) -> None:
         (("--every", "1h", "--token", "x"), 2, "leave it out"),
     ],
 )
-def test_what_is_no_job(server: Server, words: tuple[str, ...], code: int, told: str) -> None:
+def test_what_is_no_job(server: Server, words: tuple[str, ...], code: int, output: str) -> None:
     """It is refused in words, with what to write instead, and nothing is kept."""
     refused = server.run("cron", "add", "--message", "x", "--to", "@alice", *words)
     assert refused.exit_code == code, refused.output
-    assert told in refused.stderr
+    assert output in refused.stderr
     assert not journal(server).exists() or len(server.json("cron", "list")["jobs"]) == 2
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "output"),
     [
         ((), 2, "Nothing is to be changed"),
         (("--agent", "main", "--clear-agent"), 2, "exclude each other"),
@@ -192,12 +192,12 @@ def test_what_is_no_job(server: Server, words: tuple[str, ...], code: int, told:
         (("--failure-alert",), 2, "oc-trio cron runs"),
     ],
 )
-def test_what_is_no_change(server: Server, words: tuple[str, ...], code: int, told: str) -> None:
+def test_what_is_no_change(server: Server, words: tuple[str, ...], code: int, output: str) -> None:
     """The job stays as it was."""
     before = server.json(*TEA)
     refused = server.run("cron", "edit", "tea", *words)
     assert refused.exit_code == code, refused.output
-    assert told in refused.stderr
+    assert output in refused.stderr
     assert server.json("cron", "show", "tea") == {key: before[key] for key in before if key != "gatewayTold"}
 
 
@@ -283,11 +283,11 @@ def test_the_history(server: Server) -> None:
 
 def test_run_a_message_now(server: Server) -> None:
     """The text is posted at once, and the history has it."""
-    told = server.json("cron", "run", "morning")
-    assert (told["ok"], told["by"], told["state"]) == (True, "command", "delivered")
+    output = server.json("cron", "run", "morning")
+    assert (output["ok"], output["by"], output["state"]) == (True, "command", "delivered")
     assert server.texts()[-1] == "Good morning"
     [run] = server.json("cron", "runs", "morning")["runs"]
-    assert (run["byHand"], run["postIds"], run["channelId"]) == (True, told["postIds"], server.demo.town_square.id)
+    assert (run["byHand"], run["postIds"], run["channelId"]) == (True, output["postIds"], server.demo.town_square.id)
 
 
 def test_run_a_prompt_now(server: Server) -> None:
@@ -307,11 +307,11 @@ def test_run_one_that_was_added(server: Server) -> None:
 def test_a_run_that_fails(server: Server) -> None:
     """Why is said, by the history too."""
     server.json("cron", "add", "--every", "1h", "--text", "x", "--to", "#nowhere", "--name", "lost")
-    told = server.json("cron", "run", "lost", code=1)
-    assert told["ok"] is False
-    assert told["problems"][0].startswith("There is no channel nowhere")
+    output = server.json("cron", "run", "lost", code=1)
+    assert output["ok"] is False
+    assert output["problems"][0].startswith("There is no channel nowhere")
     [run] = server.json("cron", "runs", "lost")["runs"]
-    assert (run["state"], run["reason"]) == ("failed", told["problems"][0])
+    assert (run["state"], run["reason"]) == ("failed", output["problems"][0])
 
 
 def test_an_unknown_job(server: Server) -> None:

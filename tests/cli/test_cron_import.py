@@ -108,10 +108,10 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("kept", [a_database, a_file])
-def test_jobs_come_over_once(server: Server, tmp_path: Path, kept: Any) -> None:
+@pytest.mark.parametrize("write_jobs", [a_database, a_file])
+def test_jobs_come_over_once(server: Server, tmp_path: Path, write_jobs: Any) -> None:
     """A rehearsal changes nothing, nor does a second import; OpenClaw's files stay as they are."""
-    home = kept(tmp_path / ".openclaw", DREAMING, MORNING, REMINDER, SHELL)
+    home = write_jobs(tmp_path / ".openclaw", DREAMING, MORNING, REMINDER, SHELL)
     before = snapshot(home)
     rehearsed = server.run("cron", "import", str(home), "--dry-run")
     assert rehearsed.exit_code == 3
@@ -163,11 +163,11 @@ def test_names_that_mean_nothing_here(server: Server, tmp_path: Path) -> None:
     )
     refused = server.run("cron", "import", str(home))
     assert refused.exit_code == 1
-    told = refused.stderr.splitlines()
-    assert "there is no agent ops; configured: main" in told[0]
-    assert "account ops is not configured" in told[1]
-    assert "is not a minute" in told[2]
-    assert "--to: " in told[3]
+    lines = refused.stderr.splitlines()
+    assert "there is no agent ops; configured: main" in lines[0]
+    assert "account ops is not configured" in lines[1]
+    assert "is not a minute" in lines[2]
+    assert "--to: " in lines[3]
 
 
 @pytest.mark.parametrize(

@@ -22,26 +22,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, 
 
 def test_self(server: Server) -> None:
     """The bot is listed with an id that is a target."""
-    told = server.json("directory", "self")
-    [entry] = told["entries"]
+    output = server.json("directory", "self")
+    [entry] = output["entries"]
     assert entry["id"] == f"user:{server.demo.bot.id}"
     assert entry["name"] == "@bot"
 
 
 def test_peers_of_all_teams_and_pages(server: Server) -> None:
     """People beyond one page and of the second team are there; the bot itself is not."""
-    told = server.json("directory", "peers")
-    names = [entry["name"] for entry in told["entries"]]
+    output = server.json("directory", "peers")
+    names = [entry["name"] for entry in output["entries"]]
     assert {"@alice", "@bob", "@person000", "@person229"} <= set(names)
     assert "@bot" not in names
     assert names == sorted(names)
-    assert told["total"] == len(names) == 233
+    assert output["total"] == len(names) == 233
 
 
 def test_peers_by_query_and_limit(server: Server) -> None:
     """A query narrows, a limit cuts what is printed and says so."""
-    told = server.json("directory", "peers", "--query", "ali")
-    assert [entry["id"] for entry in told["entries"]] == [f"user:{server.demo.alice.id}"]
+    output = server.json("directory", "peers", "--query", "ali")
+    assert [entry["id"] for entry in output["entries"]] == [f"user:{server.demo.alice.id}"]
     cut = server.run("directory", "peers", "--limit", "2")
     assert len(cut.stdout.splitlines()) == 2
     assert "231 more" in cut.stderr
@@ -49,8 +49,8 @@ def test_peers_by_query_and_limit(server: Server) -> None:
 
 def test_groups(server: Server) -> None:
     """Channels of all teams that the bot is in, private ones as groups, with their team; no others."""
-    told = server.json("directory", "groups")
-    found = {(entry["team"], entry["name"], entry["kind"]) for entry in told["entries"]}
+    output = server.json("directory", "groups")
+    found = {(entry["team"], entry["name"], entry["kind"]) for entry in output["entries"]}
     assert ("demo", "#secret", "group") in found
     assert ("hills", "#town-square", "channel") in found
     assert not any(name == "#elsewhere" for _, name, _ in found)
@@ -60,8 +60,8 @@ def test_groups(server: Server) -> None:
 
 def test_members(server: Server) -> None:
     """The people of a channel, named by any form of a target."""
-    told = server.json("directory", "members", "demo/secret")
-    assert [entry["name"] for entry in told["entries"]] == ["@admin"]
+    output = server.json("directory", "members", "demo/secret")
+    assert [entry["name"] for entry in output["entries"]] == ["@admin"]
     assert server.run("directory", "members", "#town-square").exit_code == 1, "it is in two teams"
 
 
@@ -70,12 +70,12 @@ def test_every_account_and_its_failure(server: Server) -> None:
     other = server.world.create_bot("second", team=server.demo.team)
     server.write_config(second=other.token, third="x" * 26)
     try:
-        told = server.json("directory", "self", code=77)
-        assert {entry["account"]: entry["name"] for entry in told["entries"]} == {
+        output = server.json("directory", "self", code=77)
+        assert {entry["account"]: entry["name"] for entry in output["entries"]} == {
             "default": "@bot",
             "second": "@second",
         }
-        assert list(told["problems"]) == ["third"]
+        assert list(output["problems"]) == ["third"]
         assert [entry["account"] for entry in server.json("directory", "self", "--account", "second")["entries"]] == [
             "second"
         ]

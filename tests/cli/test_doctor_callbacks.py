@@ -50,7 +50,7 @@ def test_both_arrive(server: Server) -> None:
     world = server.world
     assert world.commands.of_team(server.demo.team.id) == []
     own = world.direct(server.demo.bot, server.demo.bot)
-    assert [bool(said.deleted_at) for said in world.transcript(own)] == [True] * len(world.transcript(own))
+    assert [bool(entry.deleted_at) for entry in world.transcript(own)] == [True] * len(world.transcript(own))
     assert len(world.transcript(own)) > 0
 
 

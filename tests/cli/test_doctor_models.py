@@ -28,7 +28,7 @@ class ModelHost(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.routes: dict[str, Any] = {}
-        self.seen: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self.bodies: list[dict[str, Any]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server
 
     def do_GET(self) -> None:
-        self.host.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.host.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         found = self.host.routes.get(self.path, (404, "text/plain", "page not found"))
         status, kind, body = found.pop(0) if isinstance(found, list) else found
         self.send_response(status)
@@ -100,7 +100,7 @@ def test_all_is_well(server: Server, host: ModelHost) -> None:
     assert provider(server, f"{host.url}/v1/", more=f'apiKey = "{KEY}"') == [
         ("ok", f"{host.url}/v1 answers, with 2 models")
     ]
-    assert host.seen[0][1]["authorization"] == f"Bearer {KEY}"
+    assert host.requests[0][1]["authorization"] == f"Bearer {KEY}"
 
 
 def test_unknown_models_are_named_with_those_that_exist(server: Server, host: ModelHost) -> None:
@@ -137,8 +137,8 @@ def test_not_a_model_server(server: Server, host: ModelHost) -> None:
     for kind, body in (("text/html", "<h1>Hello</h1>"), ("application/json", '{"status": "ok"}')):
         host.routes["/v1/models"] = (200, kind, body)
         ((level, text),) = provider(server, f"{host.url}/v1")
-        said = f"{host.url}/v1 is not a model server: it answers with {kind}"
-        assert (level, text) == ("failed", f"{said}: set models.providers.l.baseUrl to the address of its API")
+        problem = f"{host.url}/v1 is not a model server: it answers with {kind}"
+        assert (level, text) == ("failed", f"{problem}: set models.providers.l.baseUrl to the address of its API")
 
 
 @pytest.mark.parametrize("answer", [(404, "text/plain", "no"), (200, "text/html", "<h1>Ollama</h1>")])
@@ -205,7 +205,7 @@ def test_azure(server: Server, host: ModelHost) -> None:
     more = f'headers = {{ api-key = "{KEY}" }}'
     ((level, _),) = provider(server, f"{host.url}/openai/deployments/d?api-version=2024-10-21", more=more)
     assert level == "warning"
-    path, headers = host.seen[0]
+    path, headers = host.requests[0]
     assert path == "/openai/deployments/d/models?api-version=2024-10-21"
     assert headers["api-key"] == KEY
 
@@ -217,8 +217,8 @@ def test_anthropic(server: Server, host: ModelHost) -> None:
     more = f'api = "anthropic-messages"\napiKey = "{KEY}"'
     rows = provider(server, host.url, models='["claude-x-4", "claude-x-4-latest"]', more=more)
     assert [level for level, _ in rows] == ["ok"]
-    assert host.seen[0][1]["x-api-key"] == KEY
-    assert "anthropic-version" in host.seen[0][1]
+    assert host.requests[0][1]["x-api-key"] == KEY
+    assert "anthropic-version" in host.requests[0][1]
 
 
 def test_trouble_of_the_server(server: Server, host: ModelHost) -> None:

@@ -39,7 +39,7 @@ def journal(server: Server) -> Path:
 
 def admit(journal: Path, server: Server, post_id: str, reason: str) -> None:
     demo = server.demo
-    seen = Admission(
+    admission = Admission(
         MAIN,
         post_id,
         ChannelId(demo.town_square.id),
@@ -56,7 +56,7 @@ def admit(journal: Path, server: Server, post_id: str, reason: str) -> None:
 
     async def write() -> None:
         async with open_store(journal) as store:
-            await store.admission.admit(seen)
+            await store.admission.admit(admission)
 
     trio.run(write)
 
@@ -64,11 +64,11 @@ def admit(journal: Path, server: Server, post_id: str, reason: str) -> None:
 def test_names_stand_beside_ids(server: Server, journal: Path) -> None:
     """Sender, channel with its team, and the bot's own name in the sentence."""
     admit(journal, server, "p" * 26, "no_mention")
-    told = server.run("explain", "p" * 26)
-    assert told.exit_code == 0, told.output
+    result = server.run("explain", "p" * 26)
+    assert result.exit_code == 0, result.output
     demo = server.demo
-    assert f"by @{demo.alice.username} ({demo.alice.id}) in ~town-square of team " in told.stdout
-    assert f"it does not mention @{demo.bot.username}" in told.stdout
+    assert f"by @{demo.alice.username} ({demo.alice.id}) in ~town-square of team " in result.stdout
+    assert f"it does not mention @{demo.bot.username}" in result.stdout
     offline = server.run("explain", "p" * 26, "--offline").stdout
     assert f"by {demo.alice.id} in {demo.town_square.id}" in offline
 
@@ -78,11 +78,11 @@ def test_a_channel_that_the_bot_is_not_in(server: Server, journal: Path) -> None
     demo = server.demo
     for name, private in (("garden", False), ("cellar", True)):
         post = server.do(partial(_posted, server, name, private=private))
-        told = server.run("explain", f"{server.url}/x/pl/{post}")
-        assert told.exit_code == 1
-        assert "never reached this gateway" in told.stderr
-        assert f"/invite @{demo.bot.username}" in told.stderr
-        assert ("~garden" in told.stderr) is not private
+        result = server.run("explain", f"{server.url}/x/pl/{post}")
+        assert result.exit_code == 1
+        assert "never reached this gateway" in result.stderr
+        assert f"/invite @{demo.bot.username}" in result.stderr
+        assert ("~garden" in result.stderr) is not private
 
 
 def _posted(server: Server, name: str, *, private: bool) -> str:
@@ -94,10 +94,10 @@ def _posted(server: Server, name: str, *, private: bool) -> str:
 def test_a_post_that_never_came_although_it_could(server: Server, journal: Path) -> None:
     """It says when and where it was posted, and what may be the matter."""
     post = server.do(lambda: server.world.post_as(server.demo.alice, server.demo.town_square, "hello").id)
-    told = server.run("explain", post)
-    assert told.exit_code == 1
-    assert "it was posted at " in told.stderr
-    assert "no gateway was live" in told.stderr
+    result = server.run("explain", post)
+    assert result.exit_code == 1
+    assert "it was posted at " in result.stderr
+    assert "no gateway was live" in result.stderr
 
 
 def test_a_post_of_the_bot_that_is_not_ours(server: Server, journal: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_server_that_is_away(server: Server, journal: Path) -> None:
     admit(journal, server, "r" * 26, "no_mention")
     written = server.config.read_text()
     server.config.write_text(written.replace(server.url, "http://127.0.0.1:9"))
-    told = server.run("explain", "r" * 26)
+    result = server.run("explain", "r" * 26)
     server.config.write_text(written)
-    assert told.exit_code == 0
-    assert "names are missing: http://127.0.0.1:9 could not be asked" in told.stdout
+    assert result.exit_code == 0
+    assert "names are missing: http://127.0.0.1:9 could not be asked" in result.stdout

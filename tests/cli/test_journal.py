@@ -55,10 +55,10 @@ async def _fill(location: Path) -> None:
 
 async def _see(store: Store, post: str, decision: str, reason: str) -> None:
     session = SESSION if decision == "admit" else None
-    seen = Admission(
+    admission = Admission(
         MAIN, post, TOWN, ALICE, "", NOON, Source.LIVE, decision, reason, session, payload="{}", at=NOON + 1000
     )
-    await store.admission.admit(seen)
+    await store.admission.admit(admission)
 
 
 MENTIONED = "to be answered: it mentions @bot, or one of its names [mention]"
@@ -66,9 +66,9 @@ MENTIONED = "to be answered: it mentions @bot, or one of its names [mention]"
 
 def test_explain_tells_a_life(state: Path) -> None:
     """What happened comes in its order, each line with its time and the seconds since, ending with what was used."""
-    told = run(state, "explain", "asked")
-    assert told.exit_code == 0
-    assert told.output.splitlines() == [
+    result = run(state, "explain", "asked")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
         "asked: a message to the bot; times are UTC",
         "  2023-11-14 22:13:20     +0.0 s  posted: asked by alice-id in town",
         f"  2023-11-14 22:13:21     +1.0 s  seen by account default, by event: {MENTIONED}",
@@ -94,16 +94,16 @@ def test_explain_tells_when_the_first_text_came(state: Path) -> None:
                 await store.outbox.confirm(row.id, PostId(f"p{n}"), NOON + 2300 + n * 500)
 
     trio.run(send)
-    told = run(state, "explain", "asked").output.splitlines()
-    assert "  2023-11-14 22:13:22     +2.2 s  first text, in post p0" in told
-    assert "  2023-11-14 22:13:22     +2.7 s  final post p1: confirmed" in told
+    lines = run(state, "explain", "asked").output.splitlines()
+    assert "  2023-11-14 22:13:22     +2.2 s  first text, in post p0" in lines
+    assert "  2023-11-14 22:13:22     +2.7 s  final post p1: confirmed" in lines
 
 
 def test_explain_tells_why_nothing_was_said(state: Path) -> None:
     """A message that was passed over is explained by the key that would change it."""
-    told = run(state, "explain", "passed").output
-    assert told.startswith("passed: a message that the bot does not answer; ")
-    assert 'not answered: it does not mention @bot, and `channels.mattermost.chatmode` is "oncall"' in told
+    output = run(state, "explain", "passed").output
+    assert output.startswith("passed: a message that the bot does not answer; ")
+    assert 'not answered: it does not mention @bot, and `channels.mattermost.chatmode` is "oncall"' in output
 
 
 def test_explain_tells_last_that_it_goes_on(state: Path) -> None:
@@ -116,9 +116,9 @@ def test_explain_tells_last_that_it_goes_on(state: Path) -> None:
             await store.turns.begin(Turn(TurnId("turn2"), MAIN, SESSION, TOWN, ""), [owed.id], NOON)
 
     trio.run(begin)
-    told = run(state, "explain", "again").output.splitlines()
-    assert told[-1] == "  the turn has not ended"
-    assert "owes an answer" in told[-2]
+    lines = run(state, "explain", "again").output.splitlines()
+    assert lines[-1] == "  the turn has not ended"
+    assert "owes an answer" in lines[-2]
 
 
 def test_explain_as_json_holds_no_text_of_messages(state: Path) -> None:

@@ -20,23 +20,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, 
 
 def test_send_says_where_and_what(server: Server) -> None:
     """A text goes to a channel by name; the answer names channel and post."""
-    told = server.json("message", "send", "-t", "#town-square", "-m", "hello")
-    assert told["ok"] is True
-    assert (told["account"], told["channelId"]) == ("default", server.demo.town_square.id)
-    assert server.world.posts.live(told["messageId"]).message == "hello"
+    output = server.json("message", "send", "-t", "#town-square", "-m", "hello")
+    assert output["ok"] is True
+    assert (output["account"], output["channelId"]) == ("default", server.demo.town_square.id)
+    assert server.world.posts.live(output["messageId"]).message == "hello"
 
 
 def test_standard_input_is_the_text_for_a_dash(server: Server) -> None:
     """`-m -` reads standard input, line breaks inside kept."""
-    told = server.json("message", "send", "-t", "#town-square", "-m", "-", stdin="one\ntwo\n")
-    assert server.world.posts.live(told["messageId"]).message == "one\ntwo"
+    output = server.json("message", "send", "-t", "#town-square", "-m", "-", stdin="one\ntwo\n")
+    assert server.world.posts.live(output["messageId"]).message == "one\ntwo"
 
 
 def test_a_direct_message_by_username(server: Server) -> None:
     """`@alice` opens the direct channel and posts there."""
-    told = server.json("message", "send", "-t", "@alice", "-m", "psst")
+    output = server.json("message", "send", "-t", "@alice", "-m", "psst")
     direct = server.world.direct(server.demo.alice, server.demo.bot)
-    assert told["channelId"] == direct.id
+    assert output["channelId"] == direct.id
     assert server.texts(direct)[-1] == "psst"
 
 
@@ -44,9 +44,9 @@ def test_a_reply_to_a_reply_lands_in_its_thread(server: Server) -> None:
     """`--reply-to` takes any post of a thread, not only its root."""
     root = server.world.post_as(server.demo.alice, server.demo.town_square, "root")
     reply = server.world.post_as(server.demo.bob, server.demo.town_square, "reply", root_id=root.id)
-    told = server.json("message", "send", "-t", "#town-square", "-m", "me too", "--reply-to", reply.id)
-    assert told["rootId"] == root.id
-    assert server.world.posts.live(told["messageId"]).root_id == root.id
+    output = server.json("message", "send", "-t", "#town-square", "-m", "me too", "--reply-to", reply.id)
+    assert output["rootId"] == root.id
+    assert server.world.posts.live(output["messageId"]).root_id == root.id
 
 
 def test_ten_files_go_in_one_message_and_the_eleventh_in_the_next(server: Server, tmp_path: Path) -> None:
@@ -56,10 +56,10 @@ def test_ten_files_go_in_one_message_and_the_eleventh_in_the_next(server: Server
         file = tmp_path / f"{number:02}.txt"
         file.write_text(f"file {number}")
         args += ["--media", str(file)]
-    told = server.json("message", "send", "-t", "#town-square", "-m", "files", *args)
-    posts = [server.world.posts.live(post_id) for post_id in told["postIds"]]
+    output = server.json("message", "send", "-t", "#town-square", "-m", "files", *args)
+    posts = [server.world.posts.live(post_id) for post_id in output["postIds"]]
     assert [(post.message, len(post.file_ids)) for post in posts] == [("files", 10), ("", 1)]
-    assert [each["status"] for each in told["attachments"]] == ["sent"] * 11
+    assert [each["status"] for each in output["attachments"]] == ["sent"] * 11
 
 
 @pytest.mark.slow
@@ -68,8 +68,8 @@ def test_fifty_megabytes_go_up(server: Server, tmp_path: Path) -> None:
     big = tmp_path / "big.bin"
     with big.open("wb") as file:
         file.truncate(50 * MIB)
-    told = server.json("message", "send", "-t", "#town-square", "--media", str(big))
-    post = server.world.posts.live(told["messageId"])
+    output = server.json("message", "send", "-t", "#town-square", "--media", str(big))
+    post = server.world.posts.live(output["messageId"])
     assert len(server.world.files.get(post.file_ids[0]).data) == 50 * MIB
 
 
@@ -80,11 +80,11 @@ def test_a_refused_file_is_told_and_nothing_else_is_lost(server: Server, tmp_pat
     with big.open("wb") as file:
         file.truncate(61 * MIB)
     args = ("message", "send", "-t", "#town-square", "-m", "mixed", "--media", str(big), "--media", str(good))
-    told = server.json(*args, "--media", str(tmp_path / "missing"), code=3)
-    assert [each["status"] for each in told["attachments"]] == ["refused", "sent", "refused"]
-    assert "the server takes" in told["attachments"][0]["problem"]
-    assert told["attachments"][2]["problem"] == "there is no such file"
-    post = server.world.posts.live(told["messageId"])
+    output = server.json(*args, "--media", str(tmp_path / "missing"), code=3)
+    assert [each["status"] for each in output["attachments"]] == ["refused", "sent", "refused"]
+    assert "the server takes" in output["attachments"][0]["problem"]
+    assert output["attachments"][2]["problem"] == "there is no such file"
+    post = server.world.posts.live(output["messageId"])
     assert (post.message, len(post.file_ids)) == ("mixed", 1)
     assert server.json(*args, "--allow-partial")["ok"] is True
 
@@ -92,22 +92,22 @@ def test_a_refused_file_is_told_and_nothing_else_is_lost(server: Server, tmp_pat
 def test_nothing_is_posted_when_no_file_could_be_sent(server: Server, tmp_path: Path) -> None:
     """Without a text, a message whose files were all refused is a failure."""
     before = len(server.texts())
-    told = server.json("message", "send", "-t", "#town-square", "--media", str(tmp_path / "missing"), code=1)
-    assert told["postIds"] == []
+    output = server.json("message", "send", "-t", "#town-square", "--media", str(tmp_path / "missing"), code=1)
+    assert output["postIds"] == []
     assert len(server.texts()) == before
 
 
 def test_private_addresses_are_not_fetched(server: Server) -> None:
     """The guard holds for media even where the chat server itself may be private."""
-    told = server.json("message", "send", "-t", "#town-square", "-m", "x", "--media", f"{server.url}/x.png", code=3)
-    assert told["attachments"][0]["problem"] == "it can't be fetched from a public address"
+    output = server.json("message", "send", "-t", "#town-square", "-m", "x", "--media", f"{server.url}/x.png", code=3)
+    assert output["attachments"][0]["problem"] == "it can't be fetched from a public address"
 
 
 def test_buttons_by_json(server: Server) -> None:
     """Buttons are signed, bound to the channel, and call back to the gateway."""
     rows = json.dumps([[{"text": "Yes", "callback_data": "yes", "style": "primary"}]])
-    told = server.json("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", rows)
-    [attachment] = server.world.posts.live(told["messageId"]).props["attachments"]
+    output = server.json("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", rows)
+    [attachment] = server.world.posts.live(output["messageId"]).props["attachments"]
     [action] = attachment["actions"]
     assert (action["id"], action["name"], action["style"]) == ("yes", "Yes", "primary")
     assert action["integration"]["url"] == "http://localhost:18789/mattermost/interactions/default"
@@ -120,10 +120,10 @@ def test_buttons_whose_clicks_would_not_arrive(server: Server) -> None:
     before = server.texts()
     server.config.write_text(server.config.read_text().replace('capabilities = ["inlineButtons"]\n', ""))
     rows = json.dumps([[{"text": "Yes", "callback_data": "yes"}]])
-    told = server.run("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", rows)
+    output = server.run("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", rows)
     server.write_config()
-    assert told.exit_code == 1
-    assert 'Set channels.mattermost.capabilities = ["inlineButtons"]' in told.stderr
+    assert output.exit_code == 1
+    assert 'Set channels.mattermost.capabilities = ["inlineButtons"]' in output.stderr
     assert server.texts() == before
 
 
@@ -131,8 +131,8 @@ def test_a_presentation_becomes_text_and_buttons(server: Server) -> None:
     """Title and text blocks go into the message, buttons below."""
     blocks = {"title": "Vote", "blocks": [{"type": "text", "text": "Now"}, {"type": "buttons", "buttons": ["x"]}]}
     blocks["blocks"][1] = {"type": "buttons", "buttons": [{"text": "A", "value": "a"}]}  # type: ignore[index]
-    told = server.json("message", "send", "-t", "#town-square", "--presentation", json.dumps(blocks))
-    post = server.world.posts.live(told["messageId"])
+    output = server.json("message", "send", "-t", "#town-square", "--presentation", json.dumps(blocks))
+    post = server.world.posts.live(output["messageId"])
     assert post.message == "**Vote**\n\nNow"
     assert len(post.props["attachments"]) == 1
 
@@ -145,7 +145,7 @@ def test_a_dry_run_writes_nothing(server: Server, tmp_path: Path) -> None:
     posts = server.json("message", "send", "-t", "@carol", "-m", "x", "--media", str(good), "--dry-run")
     assert (posts["userId"], posts["channelId"], posts["texts"]) == (carol.id, "", ["x"])
     assert posts["attachments"][0]["status"] == "checked"
-    assert not [seen for seen in server.world.requests if seen.method == "POST" and carol.id in str(seen)]
+    assert not [request for request in server.world.requests if request.method == "POST" and carol.id in str(request)]
     assert server.run("message", "send", "-t", "#nowhere", "-m", "x", "--dry-run").exit_code == 1
 
 
@@ -182,8 +182,8 @@ def test_pages_before_and_after(server: Server) -> None:
     posts = [server.world.post_as(server.demo.alice, channel, str(number)) for number in range(5)]
 
     def page(*args: str) -> tuple[list[str], bool]:
-        told = server.json("message", "read", "-t", f"channel:{channel.id}", *args)
-        return [post["message"] for post in told["messages"] if not post.get("type")], told["hasMore"]
+        output = server.json("message", "read", "-t", f"channel:{channel.id}", *args)
+        return [post["message"] for post in output["messages"] if not post.get("type")], output["hasMore"]
 
     assert page("--limit", "2") == (["4", "3"], True)
     assert page("--limit", "2", "--before", posts[3].id) == (["2", "1"], True)
@@ -199,8 +199,8 @@ def test_posts_around_one(server: Server) -> None:
         server.world.post_as(server.demo.alice, channel, str(number))
 
     def page(*args: str) -> tuple[list[str], bool]:
-        told = server.json("message", "read", "-t", "#around", *args)
-        return [post["id"] for post in told["messages"]], told["hasMore"]
+        output = server.json("message", "read", "-t", "#around", *args)
+        return [post["id"] for post in output["messages"]], output["hasMore"]
 
     whole, _ = page()
     assert page("--around", whole[3], "--limit", "3") == (whole[2:5], True)
@@ -216,9 +216,9 @@ def test_around_a_post_for_people(server: Server) -> None:
     demo, world = server.demo, server.world
     channel = world.create_channel(demo.team, "between", demo.alice, demo.bot)
     posts = [world.post_as(demo.alice, channel, f"post {number}") for number in range(5)]
-    told = server.run("message", "read", "-t", "#between", "--limit", "3", "--around", posts[2].id)
-    assert [line.strip() for line in told.stdout.splitlines()[1::2]] == ["post 1", "post 2", "post 3"]
-    assert f"there are more: --before {posts[1].id} or --after {posts[3].id}" in told.stderr
+    output = server.run("message", "read", "-t", "#between", "--limit", "3", "--around", posts[2].id)
+    assert [line.strip() for line in output.stdout.splitlines()[1::2]] == ["post 1", "post 2", "post 3"]
+    assert f"there are more: --before {posts[1].id} or --after {posts[3].id}" in output.stderr
     elsewhere = server.run("message", "read", "-t", "#town-square", "--around", posts[2].id)
     assert elsewhere.exit_code == 1
     assert f"is in another channel: channel:{channel.id}" in elsewhere.stderr

@@ -349,8 +349,8 @@ def test_search_and_reactions(typist: Typist) -> None:
     found = json.loads(typist.types("openclaw message search --query quince --json").stdout)
     assert [each["id"] for each in found["messages"]] == [post.id]
     assert found["messages"][0]["channelId"] == demo.town_square.id
-    told = typist.types(f"openclaw message search --query quince --author-id {demo.bob.id}").stdout
-    assert told == ""
+    output = typist.types(f"openclaw message search --query quince --author-id {demo.bob.id}").stdout
+    assert output == ""
     assert typist.types(f"openclaw message reactions --message-id {post.id}").stdout == ":tada: 1  @bot\n"
 
 
@@ -367,8 +367,8 @@ def test_every_kind_of_emoji(typist: Typist) -> None:
         "party_parrot": "party_parrot",
     }
     for emoji, name in typed.items():
-        told = typist.types(f"openclaw message react --message-id {post.id} --emoji '{emoji}'")
-        assert told.stdout == f"reacted with :{name}: on {post.id}\n", told.output
+        output = typist.types(f"openclaw message react --message-id {post.id} --emoji '{emoji}'")
+        assert output.stdout == f"reacted with :{name}: on {post.id}\n", output.output
     refused = typist.types(f"openclaw message react --message-id {post.id} --emoji party_cat")
     assert refused.exit_code == 1
     assert "this Mattermost has no emoji :party_cat:, neither of its own nor a custom one" in refused.stderr
@@ -380,15 +380,15 @@ def test_a_thread_is_read_by_any_of_its_posts(typist: Typist) -> None:
     root = typist.posts(demo.alice, "root")
     reply = typist.posts(demo.bob, "reply", root_id=root.id)
     typist.posts(demo.bob, "elsewhere")
-    told = typist.types(f"openclaw message read --target '#town-square' --thread-id {reply.id}").stdout
-    assert [line.strip() for line in told.splitlines()[1::2]] == ["root", "reply"]
+    output = typist.types(f"openclaw message read --target '#town-square' --thread-id {reply.id}").stdout
+    assert [line.strip() for line in output.splitlines()[1::2]] == ["root", "reply"]
 
 
 def test_names_become_ids(typist: Typist) -> None:
     """For configuration files; what is not there is said, and the exit code with it."""
     demo = typist.server.demo
-    told = typist.types("openclaw channels resolve --kind user alice").stdout
-    assert told == f"alice  ->  user:{demo.alice.id}  @alice\n"
+    output = typist.types("openclaw channels resolve --kind user alice").stdout
+    assert output == f"alice  ->  user:{demo.alice.id}  @alice\n"
     missing = typist.types("openclaw channels resolve '#town-square' '#nowhere'")
     assert missing.exit_code == 1
     assert f"channel:{demo.town_square.id}" in missing.stdout

@@ -63,9 +63,9 @@ def test_a_backup_becomes_the_journal_and_the_old_one_is_kept(state: Path) -> No
     assert facts(journal)[1] > 0
     assert facts(backup)[1] == 0
     assert journal.stat().st_mode & 0o777 == 0o600
-    [kept] = state.glob("journal.sqlite3.replaced-*Z")
-    assert facts(kept)[0] == "before"
-    assert str(kept) in output
+    [replaced] = state.glob("journal.sqlite3.replaced-*Z")
+    assert facts(replaced)[0] == "before"
+    assert str(replaced) in output
     assert not list(state.glob("*.restoring*"))
 
 

@@ -31,9 +31,9 @@ REFUSALS = [
 @pytest.mark.parametrize(("problem", "code", "words"), REFUSALS)
 def test_why_there_is_no_status(problem: Exception, code: int, words: str) -> None:
     """Not being allowed to ask is not the same as nobody being there."""
-    said, exits = reason(problem)
+    sentence, exits = reason(problem)
     assert exits == code
-    assert words in said
+    assert words in sentence
 
 
 LIVE = {"account": "default", "state": "live", "bot": "helper", "detail": ""}
@@ -87,9 +87,9 @@ def test_a_broken_configuration_in_json(tmp_path: Path) -> None:
     """The problems are in the object, too."""
     with a_gateway(tmp_path / "admin.sock"):
         done = ask(tmp_path, "[shoes]\n", "--json")
-    told = json.loads(done.stdout)
-    assert told["accounts"] == [LIVE]
-    (problem,) = told["configuration"]
+    output = json.loads(done.stdout)
+    assert output["accounts"] == [LIVE]
+    (problem,) = output["configuration"]
     assert "shoes" in problem
 
 

@@ -72,8 +72,8 @@ def test_which_models_see_is_known_unless_the_file_says_it(load_text: LoadText) 
     """Of the provider's own address."""
     rest = '[models.providers.openai]\nmodels = [{ id = "gpt-4o", images = false }, { id = "gpt-3.5-turbo" }]\n'
     provider = load_text(toml("openai/gpt-5.4", rest), env={**ENV, "OPENAI_API_KEY": "k"}).config.models.providers
-    seen = {model.id: model.images for model in provider["openai"].models}
-    assert seen == {"gpt-5.4": True, "gpt-4o": False, "gpt-3.5-turbo": False}
+    takes_images = {model.id: model.images for model in provider["openai"].models}
+    assert takes_images == {"gpt-5.4": True, "gpt-4o": False, "gpt-3.5-turbo": False}
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
@@ -133,8 +133,8 @@ def test_models_to_choose_from_that_can_t_be_had_are_named(load_text: LoadText) 
     """Once for each provider, whether it is refused or unknown."""
     catalogue = '"openai-codex/a": {}, "openai-codex/b": {}, "acme/c": { alias: "c" }, "ollama/d": {}'
     loaded = load_text(JSON.format(f'model: "ollama/q", models: {{ {catalogue} }}', ""), "openclaw.json")
-    said = [str(one) for one in loaded.warnings if "can't be chosen" in str(one)]
-    assert ["openai-codex signs in" in one or "acme is not known here" in one for one in said] == [True, True]
+    messages = [str(one) for one in loaded.warnings if "can't be chosen" in str(one)]
+    assert ["openai-codex signs in" in one or "acme is not known here" in one for one in messages] == [True, True]
     assert [model.id for model in loaded.config.models.providers["ollama"].models] == ["q", "d"]
 
 

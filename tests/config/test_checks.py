@@ -291,10 +291,10 @@ def test_broken_file_says_what_to_do(load_text: Callable[..., Loaded], text: str
     """Each mistake is named with its path and what is allowed, none is named twice, and nothing else is said."""
     with pytest.raises(ConfigError) as caught:
         load_text(text)
-    said = [str(problem) for problem in caught.value.problems]
-    assert len(said) == len(expected), said
+    problems = [str(problem) for problem in caught.value.problems]
+    assert len(problems) == len(expected), problems
     for words in expected:
-        assert any(words in line for line in said), (words, said)
+        assert any(words in line for line in problems), (words, problems)
 
 
 def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
@@ -377,6 +377,6 @@ def test_odd_but_usable_values_are_warned_about(load_text: Callable[..., Loaded]
 )
 def test_what_is_in_order_gives_no_warning(load_text: Callable[..., Loaded], text: str) -> None:
     """Nothing is said of addresses and ids that may well work."""
-    said = " ".join(map(str, load_text(text).warnings))
-    assert "this gateway's own port" not in said
-    assert "matches nothing" not in said
+    warnings = " ".join(map(str, load_text(text).warnings))
+    assert "this gateway's own port" not in warnings
+    assert "matches nothing" not in warnings

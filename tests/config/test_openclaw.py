@@ -103,8 +103,8 @@ def test_any_value_in_any_place_is_accepted_or_refused(file: Path, tmp_path: Pat
     values = read_document(file).values
     env = {**ENV, "HOME": str(tmp_path)}
     for number, (table, key) in enumerate(list(places(values))):
-        kept, table[key] = table[key], BAD[number % len(BAD)]
+        value_before, table[key] = table[key], BAD[number % len(BAD)]
         for use in (build, partial(import_openclaw, keep_secrets=number % 2 == 0)):
             with suppress(ConfigError):
                 use(Document(values, file, imported=True), env)
-        table[key] = kept
+        table[key] = value_before

@@ -51,9 +51,9 @@ def test_state_directory(env: dict[str, str], expected: str) -> None:
 def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
     """And an openclaw.json that lies about, with what to type."""
     env = {"HOME": str(tmp_path / "home")}
-    said = str(no_config_problem(env, tmp_path))
+    problem = str(no_config_problem(env, tmp_path))
     places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", "/etc/oc-trio/config.toml")
-    assert said == (
+    assert problem == (
         f"configuration: no file was found; looked for {', '.join(map(str, places))} "
         "(name one with --config or OC_TRIO_CONFIG)"
     )

@@ -40,7 +40,7 @@ def test_what_can_t_be_told_is_a_warning(load_text: LoadText, workspace: Path) -
     (workspace / "AGENTS.md").write_text("x" * (MAX_CHARS + 5))
     loaded = load_text(f'{HEAD}[agents.entries]\nmain = {{ workspace = "home" }}\nops = {{ workspace = "gone" }}')
     assert loaded.personas["main"].endswith("x\n(cut here)")
-    said = [str(one) for one in loaded.warnings]
-    assert any("SOUL.md: can't be read: it is not UTF-8 text" in one for one in said)
-    assert any(f"AGENTS.md: only its first {MAX_CHARS} characters" in one for one in said)
-    assert any("agents.entries.ops.workspace: " in one and "gone is not a folder" in one for one in said)
+    warnings = [str(one) for one in loaded.warnings]
+    assert any("SOUL.md: can't be read: it is not UTF-8 text" in one for one in warnings)
+    assert any(f"AGENTS.md: only its first {MAX_CHARS} characters" in one for one in warnings)
+    assert any("agents.entries.ops.workspace: " in one and "gone is not a folder" in one for one in warnings)

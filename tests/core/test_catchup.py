@@ -158,14 +158,14 @@ def test_old_posts_below_the_watermark_are_not_missed() -> None:
 @given(st.lists(st.integers(0, 40), max_size=40), st.integers(0, 40), st.integers(2, 6))
 def test_nothing_since_the_watermark_is_missed(times: list[int], mark: int, size: int) -> None:
     """Whatever the times, ties and pages (fewer posts of one millisecond than a page holds): all, once, in order."""
-    kept: list[int] = []
+    created: list[int] = []
     for at in times:
-        if kept.count(at) < size - 1:
-            kept.append(at)
-    posts = [post(f"p{index:02}", NOW - 41 + at) for index, at in enumerate(kept)]
+        if created.count(at) < size - 1:
+            created.append(at)
+    posts = [post(f"p{index:02}", NOW - 41 + at) for index, at in enumerate(created)]
     policy = CatchUpPolicy(overlap_ms=3, max_age_ms=1_000_000, max_posts=1000, page_size=size)
     walk, _ = read(posts, NOW - 41 + mark, policy)
-    wanted = sorted((at, f"p{index:02}") for index, at in enumerate(kept) if at >= mark - 3)
+    wanted = sorted((at, f"p{index:02}") for index, at in enumerate(created) if at >= mark - 3)
     assert names(walk) == [name for _, name in wanted]
 
 

@@ -32,11 +32,11 @@ FRESH = (Woke(), Opened(), Greeted("c1"))
 
 
 def play(*happenings: Input, link: ConnectionState | None = None) -> tuple[ConnectionState, list[Intent]]:
-    state, said = link or ConnectionState(), list[Intent]()
+    state, all_intents = link or ConnectionState(), list[Intent]()
     for happening in happenings:
         state, intents = step(state, happening)
-        said += intents
-    return state, said
+        all_intents += intents
+    return state, all_intents
 
 
 def live(*, next_seq: int = 3) -> ConnectionState:
@@ -49,8 +49,8 @@ def greeting(*, next_seq: int = 3) -> ConnectionState:
 
 def test_first_connection() -> None:
     """Dial, hello, catch up while events come in, live."""
-    link, said = play(*FRESH, Numbered(1), CatchUpDone(), Numbered(2), PingAnswered())
-    assert said == [
+    link, intents = play(*FRESH, Numbered(1), CatchUpDone(), Numbered(2), PingAnswered())
+    assert intents == [
         Admit(),
         RunCatchUp(lost=True),
         Admit(),
@@ -61,8 +61,8 @@ def test_first_connection() -> None:
 
 def test_resumed_by_an_event() -> None:
     """The event we asked for proves the resume; catch-up runs all the same."""
-    link, said = play(DOWN, Woke(), Opened(), Numbered(3), CatchUpDone(), link=live())
-    assert said == [
+    link, intents = play(DOWN, Woke(), Opened(), Numbered(3), CatchUpDone(), link=live())
+    assert intents == [
         Retry(0, "dropped"),
         Admit(),
         RunCatchUp(lost=False),
@@ -72,27 +72,27 @@ def test_resumed_by_an_event() -> None:
 
 def test_resumed_in_silence() -> None:
     """Where nothing was missed the answer to the ping proves the resume."""
-    link, said = play(PingAnswered(), CatchUpDone(), Numbered(3), link=greeting())
-    assert said == [RunCatchUp(lost=False), Admit()]
+    link, intents = play(PingAnswered(), CatchUpDone(), Numbered(3), link=greeting())
+    assert intents == [RunCatchUp(lost=False), Admit()]
     assert link == live(next_seq=4)
 
 
 def test_not_resumed() -> None:
     """A hello after a resume means that the queue is gone."""
-    link, said = play(Greeted("c2"), link=greeting())
-    assert said == [Admit(), RunCatchUp(lost=True)]
+    link, intents = play(Greeted("c2"), link=greeting())
+    assert intents == [Admit(), RunCatchUp(lost=True)]
     assert link.resume == ResumePoint("c2", 1)
 
 
 def test_a_late_hello_is_believed() -> None:
     """A hello on a connection thought resumed closes the gap with one more catch-up."""
-    link, said = play(Greeted("c2"), Numbered(1), CatchUpDone(), link=live())
-    assert said == [Admit(), RunCatchUp(lost=True), Admit()]
+    link, intents = play(Greeted("c2"), Numbered(1), CatchUpDone(), link=live())
+    assert intents == [Admit(), RunCatchUp(lost=True), Admit()]
     assert link == ConnectionState(ConnectionPhase.LIVE, ResumePoint("c2", 2))
 
 
 @pytest.mark.parametrize(
-    ("link", "happening", "resume", "said"),
+    ("link", "event", "resume", "intent"),
     [
         pytest.param(live(), Numbered(5), ResumePoint("c1", 3), Retry(0, "sequence_gap"), id="gap-asks-for-the-rest"),
         pytest.param(live(), Numbered(2), ResumePoint("c1", 3), Retry(0, "sequence_gap"), id="repeated-number"),
@@ -123,37 +123,37 @@ def test_a_late_hello_is_believed() -> None:
         ),
     ],
 )
-def test_what_goes_wrong(link: ConnectionState, happening: Input, resume: ResumePoint | None, said: Intent) -> None:
+def test_what_goes_wrong(link: ConnectionState, event: Input, resume: ResumePoint | None, intent: Intent) -> None:
     """Every failure leads to a wait, and keeps the resume point unless that would loop."""
-    after, intents = step(link, happening)
-    assert (after.phase, after.resume, intents) == (ConnectionPhase.WAITING, resume, (said,))
+    after, intents = step(link, event)
+    assert (after.phase, after.resume, intents) == (ConnectionPhase.WAITING, resume, (intent,))
 
 
 def test_unreadable_content_is_counted_not_admitted() -> None:
     """An event whose content can't be read does not stop the numbering."""
-    link, said = play(Numbered(3, readable=False), Numbered(4), link=live())
-    assert said == [Admit()]
+    link, intents = play(Numbered(3, readable=False), Numbered(4), link=live())
+    assert intents == [Admit()]
     assert link.phase is ConnectionPhase.LIVE
 
 
 def test_a_gap_stays_open_until_caught_up() -> None:
     """A resume of a connection that began with a gap does not close that gap."""
-    _, said = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CatchUpDone(), Numbered(2))
-    assert said[-3:] == [Admit(), RunCatchUp(lost=True), Admit()]
+    _, intents = play(*FRESH, DOWN, Woke(), Opened(), Numbered(1), CatchUpDone(), Numbered(2))
+    assert intents[-3:] == [Admit(), RunCatchUp(lost=True), Admit()]
 
 
 def test_backoff_starts_anew_only_when_live() -> None:
     """A server that greets and drops is not asked faster and faster."""
-    link, said = play(*FRESH, DOWN, Woke(), Opened(), Greeted("c2"), DOWN, Woke(), DOWN)
-    assert [intent.attempt for intent in said if isinstance(intent, Retry)] == [0, 1, 2]
-    link, said = play(Woke(), Opened(), Greeted("c3"), CatchUpDone(), DOWN, link=link)
-    assert [intent.attempt for intent in said if isinstance(intent, Retry)] == [0]
+    link, intents = play(*FRESH, DOWN, Woke(), Opened(), Greeted("c2"), DOWN, Woke(), DOWN)
+    assert [intent.attempt for intent in intents if isinstance(intent, Retry)] == [0, 1, 2]
+    link, intents = play(Woke(), Opened(), Greeted("c3"), CatchUpDone(), DOWN, link=link)
+    assert [intent.attempt for intent in intents if isinstance(intent, Retry)] == [0]
 
 
 def test_auth_failures_count_for_themselves() -> None:
     """A refused token after a bad network starts the slow policy at its beginning, and stays visible while dialling."""
-    link, said = play(Woke(), DOWN, Woke(), DOWN, Woke(), TokenRefused(), Woke(), TokenRefused())
-    retries = [intent for intent in said if isinstance(intent, Retry)]
+    link, intents = play(Woke(), DOWN, Woke(), DOWN, Woke(), TokenRefused(), Woke(), TokenRefused())
+    retries = [intent for intent in intents if isinstance(intent, Retry)]
     assert [(retry.attempt, retry.auth) for retry in retries] == [(0, False), (1, False), (0, True), (1, True)]
     link, _ = play(Woke(), link=link)
     assert link.auth_failed

@@ -69,7 +69,7 @@ def test_long_texts_are_clipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("visibility", "quoted", "seen"),
+    ("visibility", "quoted", "expected"),
     [
         ("all", set(), ["known", "stranger", "ours"]),
         ("allowlist", {"stranger"}, ["known", "ours"]),
@@ -77,7 +77,7 @@ def test_long_texts_are_clipped() -> None:
         ("allowlist_quote", {"stranger"}, ["known", "stranger", "ours"]),
     ],
 )
-def test_visibility(visibility: str, quoted: set[PostId], seen: list[str]) -> None:
+def test_visibility(visibility: str, quoted: set[PostId], expected: list[str]) -> None:
     """Strangers' words are shown to the model as the setting says."""
     entries = (
         entry("known", 1),
@@ -88,7 +88,7 @@ def test_visibility(visibility: str, quoted: set[PostId], seen: list[str]) -> No
     )
     policy = ContextPolicy(visibility=ContextVisibility(visibility))
     found = visible(entries, policy, until=NOON + 5, without=frozenset({PostId("trigger")}), quoted=frozenset(quoted))
-    assert [item.post_id for item in found] == seen
+    assert [item.post_id for item in found] == expected
 
 
 def author(user_id: UserId) -> tuple[str, bool]:
@@ -112,7 +112,7 @@ THREAD = [
 
 
 @pytest.mark.parametrize(
-    ("policy", "seen"),
+    ("policy", "expected"),
     [
         pytest.param(ContextPolicy(), ["r", "reply", "answer", "file"], id="all"),
         pytest.param(ContextPolicy(limit=2), ["answer", "file"], id="bounded"),
@@ -122,10 +122,10 @@ THREAD = [
         pytest.param(ContextPolicy(limit=0), [], id="none"),
     ],
 )
-def test_a_thread_from_the_server(policy: ContextPolicy, seen: list[str]) -> None:
+def test_a_thread_from_the_server(policy: ContextPolicy, expected: list[str]) -> None:
     """What people and the bot said in this thread up to now, in order."""
     found = from_thread(THREAD, policy, root=ThreadRoot("r"), channel_id=TOWN, until=NOON + 50, bot=BOT, author=author)
-    assert [item.post_id for item in found] == seen
+    assert [item.post_id for item in found] == expected
 
 
 def test_the_root_counts_as_quoted() -> None:

@@ -18,16 +18,16 @@ def chained() -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("exc", "told"),
+    ("exc", "expected"),
     [
         pytest.param(OSError("refused"), "OSError: refused", id="plain"),
         pytest.param(TimeoutError(), "TimeoutError", id="nothing to tell"),
         pytest.param(ExceptionGroup("two", [TimeoutError(), OSError("b")]), "OSError: b", id="group"),
     ],
 )
-def test_explain(exc: Exception, told: str) -> None:
+def test_explain(exc: Exception, expected: str) -> None:
     """The first telling text is found, else the name."""
-    assert describe_error(exc) == told
+    assert describe_error(exc) == expected
 
 
 def test_the_cause_is_found_below_an_empty_text() -> None:

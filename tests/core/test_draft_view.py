@@ -234,11 +234,11 @@ def test_what_was_said_before_a_restart_leads_the_answer(mode: StreamMode, final
 
 def test_only_mode_block_shows_earlier_work_again() -> None:
     """There it stands in posts of its own, which are the same posts as before."""
-    said = (TextDelta("Let me look."), READ, TextDelta("And"))
-    shown = DraftView(BLOCK).resumed(said).visible()
+    earlier = (TextDelta("Let me look."), READ, TextDelta("And"))
+    shown = DraftView(BLOCK).resumed(earlier).visible()
     assert [block.text for block in shown.sealed][:1] == ["Let me look."]
     assert len(shown.sealed) == 2
-    again = DraftView(PARTIAL).resumed(said).visible()
+    again = DraftView(PARTIAL).resumed(earlier).visible()
     assert again.current is not None
     assert again.current.text == "Let me look."
 

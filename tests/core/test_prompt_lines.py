@@ -49,9 +49,9 @@ def test_a_prompt_holds_its_messages_and_no_others(
     ]
     assert len(heads) == len(current)
     assert all(f"late{n}" in head for n, head in enumerate(heads))
-    told = [line for line in lines if EARLIER.match(line)]
-    assert len(told) == len(earlier)
-    assert all(f"early{n}" in line for n, line in enumerate(told))
+    earlier_lines = [line for line in lines if EARLIER.match(line)]
+    assert len(earlier_lines) == len(earlier)
+    assert all(f"early{n}" in line for n, line in enumerate(earlier_lines))
     feet = [line for line in lines if line.lower().startswith("[mattermost message id")]
     assert feet == [f"[mattermost message id: p{n} channel: town]" for n in range(len(current))]
     assert [line for line in lines if line in (HISTORY_HEADER, CURRENT_HEADER)] == (

@@ -18,12 +18,12 @@ def post(mark: dict[str, Any] | None = None, **changes: Any) -> Post:
     return evolve(Post(PostId("p"), ChannelId("c"), UserId("bot"), "hi", create_at=NOW, props=props), **changes)
 
 
-def sign(seen: Post, *, is_sent: bool = False, is_live: bool = True) -> Sign | None:
-    return sign_of(seen, OURS, started_at=STARTED, is_sent=is_sent, is_live=is_live)
+def sign(foreign: Post, *, is_sent: bool = False, is_live: bool = True) -> Sign | None:
+    return sign_of(foreign, OURS, started_at=STARTED, is_sent=is_sent, is_live=is_live)
 
 
 @pytest.mark.parametrize(
-    ("seen", "expected"),
+    ("foreign", "expected"),
     [
         pytest.param(post({"k": "a", "i": "theirs"}), Sign.INSTALLATION, id="another oc_trio"),
         pytest.param(post(), Sign.UNMARKED, id="OpenClaw, or a script"),
@@ -36,9 +36,9 @@ def sign(seen: Post, *, is_sent: bool = False, is_live: bool = True) -> Sign | N
         pytest.param(post(delete_at=NOW), None, id="deleted"),
     ],
 )
-def test_a_post_that_we_did_not_send(seen: Post, expected: Sign | None) -> None:
+def test_a_post_that_we_did_not_send(foreign: Post, expected: Sign | None) -> None:
     """Only a post that a gateway of ours can't have written is a sign."""
-    assert sign(seen) is expected
+    assert sign(foreign) is expected
 
 
 @pytest.mark.parametrize("mark", [None, {"k": "a", "i": "ours"}, {"k": "a"}])

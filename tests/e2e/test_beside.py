@@ -22,10 +22,10 @@ async def test_pairing(tmp_path: Path) -> None:
     async with open_stand(tmp_path) as stand, stand.gateway(stand.config()):
         alice = await stand.alice.direct()
         await alice.say("hello?")
-        asked = await alice.heard(lambda text: "Pairing code" in text)
+        address = await alice.heard(lambda text: "Pairing code" in text)
         assert await ask(stand, "pairing", "list", "--approved") == "nobody was let in yet"
         (waiting,) = json.loads(await ask(stand, "pairing", "list", "mattermost", "--json"))
-        assert waiting["code"] in asked
+        assert waiting["code"] in address
         assert waiting["name"] == "alice"
 
         approved = await ask(stand, "pairing", "approve", "mattermost", waiting["code"].lower(), "--notify")
@@ -38,7 +38,7 @@ async def test_pairing(tmp_path: Path) -> None:
         assert (code, err) == (1, f"oc-trio: no request with the code {waiting['code']} is waiting")
         assert "no longer" in await ask(stand, "pairing", "revoke", "mattermost", waiting["user_id"])
         await alice.say("and now?")
-        await alice.heard(lambda text: "Pairing code" in text and text != asked)
+        await alice.heard(lambda text: "Pairing code" in text and text != address)
 
 
 async def test_explain_and_sessions(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ async def test_explain_and_sessions(tmp_path: Path) -> None:
         post = await stand.alice.say("@bot hello")
         answer = await stand.alice.wait_answer(post, stand.last_word)
         ignored = await stand.alice.say("nobody in particular")
-        for asked in (post, f"{stand.base}/demo/pl/{post}"):
-            told = await ask(stand, "explain", asked)
-            assert f"{post}: a message to the bot" in told
-            assert "admit" in told
-            assert f"delivered as {answer['id']}" in told
+        for address in (post, f"{stand.base}/demo/pl/{post}"):
+            output = await ask(stand, "explain", address)
+            assert f"{post}: a message to the bot" in output
+            assert "admit" in output
+            assert f"delivered as {answer['id']}" in output
         assert f"{answer['id']}: a post of the bot" in await ask(stand, "explain", answer["id"])
         life = json.loads(await ask(stand, "explain", post, "--json"))
         assert life["obligations"][0]["state"] == "delivered"

@@ -59,8 +59,8 @@ async def test_a_model_out_of_reach_is_said_in_the_chat(tmp_path: Path, unused_p
     async with demo(tmp_path, *words) as (child, url), httpx.AsyncClient(timeout=30) as http:
         alice = await log_in(http, url)
         await alice.say("hello")
-        told = await alice.heard(lambda text: "model" in text)
-        assert "Traceback" not in told
+        reply = await alice.heard(lambda text: "model" in text)
+        assert "Traceback" not in reply
         assert await child.end(signal.SIGINT) == 0
     assert "Traceback" not in "".join(child.err)
 

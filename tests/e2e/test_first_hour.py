@@ -120,13 +120,13 @@ async def test_from_a_file_that_does_not_start_to_a_channel_that_works(tmp_path:
 
 def reaches_a_start(operator: Operator) -> None:
     """A server on the own network, and a model."""
-    code, told = operator.checks()
+    code, output = operator.checks()
     assert code == 78
-    assert "openclaw.json:9: channels.mattermost.baseUrl: Blocked hostname or private/internal/special-use" in told
-    assert "set channels.mattermost.network.dangerouslyAllowPrivateNetwork to true" in told
+    assert "openclaw.json:9: channels.mattermost.baseUrl: Blocked hostname or private/internal/special-use" in output
+    assert "set channels.mattermost.network.dangerouslyAllowPrivateNetwork to true" in output
     operator.mattermost["network"] = {"dangerouslyAllowPrivateNetwork": True}
-    assert "agents.defaults.model: no model is configured" in told
-    assert "oc-trio models list" in told
+    assert "agents.defaults.model: no model is configured" in output
+    assert "oc-trio models list" in output
     provider = {"baseUrl": operator.stand.model, "api": "openai-completions", "apiKey": "none", "models": ["words"]}
     operator.settings["models"] = {"providers": {"words": provider}}
     operator.settings["agents"] = {"defaults": {"model": "words/words"}}
@@ -136,9 +136,9 @@ def reaches_a_start(operator: Operator) -> None:
 async def lets_mattermost_call(operator: Operator) -> None:
     """The port is open where Mattermost calls, and buttons have an address that it can reach."""
     url = operator.mattermost["commands"]["callbackUrl"]
-    _, told = operator.checks()
-    assert re.search(r"openclaw.json:\d+: channels.mattermost.commands.callbackUrl: is this gateway's own port", told)
-    listening = dict(re.findall(r'gateway\.(\w+) = "([^"]+)"', told))
+    _, output = operator.checks()
+    assert re.search(r"openclaw.json:\d+: channels.mattermost.commands.callbackUrl: is this gateway's own port", output)
+    listening = dict(re.findall(r'gateway\.(\w+) = "([^"]+)"', output))
     assert listening == ({"bind": "custom", "customBindHost": "::"} if ":" in ADDRESS else {"bind": "lan"})
     async with operator.gateway(), httpx.AsyncClient() as mattermost_host:
         with pytest.raises(httpx.ConnectError):
@@ -152,9 +152,9 @@ async def lets_mattermost_call(operator: Operator) -> None:
         assert f"http://localhost:{operator.port}/mattermost/interactions/default (loopback)" in unreachable
         assert "set channels.mattermost.interactions.callbackBaseUrl to a URL reachable from" in unreachable
     clicks = operator.mattermost["interactions"] = {"callbackBaseUrl": url}
-    _, told = operator.checks()
-    assert "channels.mattermost.interactions.callbackBaseUrl: looks like the slash command URL" in told
-    assert "write only scheme, host and port; the path is appended" in told
+    _, output = operator.checks()
+    assert "channels.mattermost.interactions.callbackBaseUrl: looks like the slash command URL" in output
+    assert "write only scheme, host and port; the path is appended" in output
     clicks["callbackBaseUrl"] = f"http://{HOST}:{operator.port}"
     async with operator.gateway() as gateway:
         events = [event["event"] for event in gateway.events]
@@ -162,9 +162,9 @@ async def lets_mattermost_call(operator: Operator) -> None:
         assert "channels.mattermost.interactions.allowedSourceIps is empty" in refusing
         assert "List the Mattermost server's address there" in refusing
     clicks["allowedSourceIps"] = ["<mattermost-server-or-proxy-ip>"]
-    code, told = operator.checks()
+    code, output = operator.checks()
     assert code == 78
-    assert "interactions.allowedSourceIps[0]: must be an IP address or a range such as 10.0.0.0/8" in told
+    assert "interactions.allowedSourceIps[0]: must be an IP address or a range such as 10.0.0.0/8" in output
     clicks["allowedSourceIps"] = [ADDRESS]
     assert operator.checks()[0] == 0
 
@@ -180,15 +180,15 @@ async def lets_people_in(operator: Operator) -> None:
         f"Ask the bot owner to add your Mattermost user id, {me}, to `groupAllowFrom`."
     )
     operator.mattermost.update(groupPolicy="allowlist", groupAllowFrom=["<your-mattermost-user-id>"])
-    _, told = operator.checks()
-    assert "channels.mattermost.groupAllowFrom[0]: is not a Mattermost user id (26 letters and digits)" in told
-    assert 'oc-trio channels resolve "@NAME" prints the id' in told
+    _, output = operator.checks()
+    assert "channels.mattermost.groupAllowFrom[0]: is not a Mattermost user id (26 letters and digits)" in output
+    assert 'oc-trio channels resolve "@NAME" prints the id' in output
     operator.mattermost["groupAllowFrom"] = ["alice"]
-    _, told = operator.checks()
-    command = re.findall(r'oc-trio (channels resolve) "(@alice)" prints the id', told)
-    assert len(command) == 1, told
-    _, told = await operator.types(*command[0][0].split(), command[0][1])
-    user_id = re.findall(r"user:(\w+)", told)[0]
+    _, output = operator.checks()
+    command = re.findall(r'oc-trio (channels resolve) "(@alice)" prints the id', output)
+    assert len(command) == 1, output
+    _, output = await operator.types(*command[0][0].split(), command[0][1])
+    user_id = re.findall(r"user:(\w+)", output)[0]
     assert user_id == me
     async with operator.gateway():
         assert "Unauthorized. Ask the bot owner to add your Mattermost user id" in await operator.oc_status()
@@ -198,15 +198,15 @@ async def lets_people_in(operator: Operator) -> None:
         status = await operator.oc_status()
         assert "**oc_trio** as @bot, live" in status
         assert "agent: `main`" in status
-        _, told = await operator.types("logs", "-n", "100")
-        assert f"slash command /oc_status from alice in {alice.channel_id}" in told
+        _, output = await operator.types("logs", "-n", "100")
+        assert f"slash command /oc_status from alice in {alice.channel_id}" in output
         buttons = json.dumps([[{"text": "Yes", "callback_data": "yes"}]])
         code, _ = await operator.types("message", "send", "-t", "#town-square", "-m", "Sure?", "--buttons", buttons)
         assert code == 0
         page = (await alice.http.get(f"/channels/{alice.channel_id}/posts")).raise_for_status().json()
-        [asked] = [post for post in page["posts"].values() if post["message"] == "Sure?"]
-        action = asked["props"]["attachments"][0]["actions"][0]["id"]
-        (await alice.http.post(f"/posts/{asked['id']}/actions/{action}", json={})).raise_for_status()
+        [question] = [post for post in page["posts"].values() if post["message"] == "Sure?"]
+        action = question["props"]["attachments"][0]["actions"][0]["id"]
+        (await alice.http.post(f"/posts/{question['id']}/actions/{action}", json={})).raise_for_status()
         await alice.heard(lambda text: operator.stand.last_word in text)
 
 
@@ -220,21 +220,21 @@ async def answers_in_threads_as_another_agent(operator: Operator) -> None:
         {"agentId": "agent2", "match": {**match, "peer": peer}},
         {"agentId": "main", "match": match},
     ]
-    code, told = operator.checks()
+    code, output = operator.checks()
     assert code == 78
-    assert 'bindings[0].agentId: there is no agent "agent2" (there are: main)' in told
+    assert 'bindings[0].agentId: there is no agent "agent2" (there are: main)' in output
     operator.settings["agents"]["list"] = [{"id": "main", "default": True}, {"id": "agent2"}]
-    code, told = operator.checks()
+    code, output = operator.checks()
     assert code == 0
-    assert "bindings[0].match.peer.id: is not a Mattermost channel id (26 letters and digits)" in told
-    assert 'oc-trio channels resolve "#town-square" prints the id' in told
-    _, told = await operator.types("channels", "resolve", "#town-square")
-    peer["id"] = re.findall(r"channel:(\w+)", told)[0]
-    code, told = operator.checks()
-    assert "bindings" not in told
-    code, told = await operator.types("message", "send", "--target", f"#{peer['id']}", "--message", "Hi")
+    assert "bindings[0].match.peer.id: is not a Mattermost channel id (26 letters and digits)" in output
+    assert 'oc-trio channels resolve "#town-square" prints the id' in output
+    _, output = await operator.types("channels", "resolve", "#town-square")
+    peer["id"] = re.findall(r"channel:(\w+)", output)[0]
+    code, output = operator.checks()
+    assert "bindings" not in output
+    code, output = await operator.types("message", "send", "--target", f"#{peer['id']}", "--message", "Hi")
     assert code == 1
-    assert f"If that is an id, write channel:{peer['id']}" in told
+    assert f"If that is an id, write channel:{peer['id']}" in output
     assert (await operator.types("message", "send", "--target", f"channel:{peer['id']}", "--message", "Hi"))[0] == 0
     # The id by Mattermost's own API, with the bot's token.
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {stand.token}"}) as api:

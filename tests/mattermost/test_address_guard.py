@@ -24,11 +24,11 @@ class Names(trio.abc.HostnameResolver):
     """A name server of our own; names it does not know don't exist. `hang` never answers."""
 
     known: dict[str, list[str]] = field(factory=dict)
-    asked: list[str] = field(factory=list)
+    lookups: list[str] = field(factory=list)
 
     async def getaddrinfo(self, host: bytes | None, port: Any, *_more: Any, **_named: Any) -> Any:
         name = (host or b"").decode()
-        self.asked.append(name)
+        self.lookups.append(name)
         await trio.lowlevel.checkpoint()
         if name not in self.known:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -131,7 +131,7 @@ async def test_a_second_look_up_can_not_change_the_address(names: Names, port: i
     """The judged address is dialled: the name is asked once per connection."""
     names.known["mm.test"] = ["127.0.0.1"]
     await (await AddressGuard(OPEN).dial("mm.test", port)).aclose()
-    assert names.asked.count("mm.test") == 1
+    assert names.lookups.count("mm.test") == 1
 
 
 # dialling

@@ -11,11 +11,11 @@ from oc_trio.mattermost.budget import RateBudget
 
 async def test_finals_go_before_edits_that_came_first(autojump_clock: trio.testing.MockClock) -> None:
     """A short budget is spent by lane, then by arrival; order and times are as the table says."""
-    budget, told = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[tuple[str, float]]()
+    budget, passed = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[tuple[str, float]]()
 
     async def call(name: str, lane: Lane) -> None:
         await budget.acquire(lane)
-        told.append((name, round(trio.current_time(), 3)))
+        passed.append((name, round(trio.current_time(), 3)))
 
     async with trio.open_nursery() as nursery:
         for name, lane in [
@@ -27,7 +27,7 @@ async def test_finals_go_before_edits_that_came_first(autojump_clock: trio.testi
         ]:
             nursery.start_soon(call, name, lane)
             await trio.testing.wait_all_tasks_blocked()
-    assert told == [("e1", 0.0), ("f", 1.0), ("c", 2.0), ("e2", 3.0), ("e3", 4.0)]
+    assert passed == [("e1", 0.0), ("f", 1.0), ("c", 2.0), ("e2", 3.0), ("e3", 4.0)]
 
 
 async def test_typing_never_waits(autojump_clock: trio.testing.MockClock) -> None:
@@ -103,19 +103,19 @@ async def test_asking_for_room_spends_nothing(autojump_clock: trio.testing.MockC
 
 async def test_each_token_wakes_one_of_those_who_ask(autojump_clock: trio.testing.MockClock) -> None:
     """In order, at the moment of the token; who asks again after the wait is not sent behind the others."""
-    budget, told = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[tuple[str, float]]()
+    budget, passed = RateBudget(RatePolicy(rate=1.0, burst=1.0)), list[tuple[str, float]]()
     await budget.acquire(Lane.EDIT)
 
     async def write(name: str) -> None:
         while await budget.wait_for_capacity(Lane.EDIT):
-            told.append((name, round(trio.current_time(), 3)))
+            passed.append((name, round(trio.current_time(), 3)))
         await budget.acquire(Lane.EDIT)
 
     async with trio.open_nursery() as nursery:
         for name in ("a", "b", "c"):
             nursery.start_soon(write, name)
             await trio.testing.wait_all_tasks_blocked()
-    assert told == [("a", 1.0), ("b", 2.0), ("c", 3.0)]
+    assert passed == [("a", 1.0), ("b", 2.0), ("c", 3.0)]
 
 
 async def test_who_asks_for_room_goes_behind_the_queue(autojump_clock: trio.testing.MockClock) -> None:

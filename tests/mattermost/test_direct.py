@@ -119,13 +119,13 @@ async def test_a_failure_is_not_remembered(autojump_clock: trio.testing.MockCloc
 
 async def test_closing_the_service_wakes_those_who_wait(autojump_clock: trio.testing.MockClock) -> None:
     """Shutdown in the middle of a wait is told to the caller, who keeps the delivery for the next start."""
-    told: list[str] = []
+    errors: list[str] = []
 
     async def wait(direct: DirectChannels) -> None:
         try:
             await direct.channel(ALICE)
         except MattermostUnavailable as exc:
-            told.append(str(exc))
+            errors.append(str(exc))
 
     async def serve(api: Api, nursery: trio.Nursery) -> None:
         async with open_direct_channels(api, BOT, retry=DirectRetryPolicy(), random=lambda: 0.0) as direct:
@@ -134,4 +134,4 @@ async def test_closing_the_service_wakes_those_who_wait(autojump_clock: trio.tes
 
     async with open_api(FakeHttp({KEY: DOWN})) as api, trio.open_nursery() as nursery:
         await serve(api, nursery)
-    assert told == ["the direct channel was not opened: shutting down"]
+    assert errors == ["the direct channel was not opened: shutting down"]

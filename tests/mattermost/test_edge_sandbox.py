@@ -48,7 +48,7 @@ class EdgeEnv:
         return self.world.post_as(self.alice, self.square, text, root_id=root_id).id
 
     def texts(self) -> list[str]:
-        return [said.message for said in self.world.transcript(self.square)]
+        return [entry.message for entry in self.world.transcript(self.square)]
 
     async def open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
@@ -117,7 +117,7 @@ class AdmittedPosts:
 
     env: EdgeEnv
     marks: dict[ChannelId, Watermark] = field(factory=dict)
-    seen: list[str] = field(factory=list)
+    texts: list[str] = field(factory=list)
     connects: list[str] = field(factory=list)
     resume: ResumePoint | None = None
     is_live: trio.Event = field(factory=trio.Event)
@@ -152,8 +152,8 @@ class AdmittedPosts:
             self.admit_one(post)
 
     def admit_one(self, post: Post) -> None:
-        if post.message not in self.seen and not post.is_system:
-            self.seen.append(post.message)
+        if post.message not in self.texts and not post.is_system:
+            self.texts.append(post.message)
             mark = self.marks.get(post.channel_id) or Watermark(post.channel_id, 0)
             if post.create_at > mark.at:
                 self.marks[post.channel_id] = Watermark(post.channel_id, post.create_at, post.id)
@@ -187,7 +187,7 @@ async def test_nothing_is_lost_over_a_short_and_a_long_outage(
     await trio.sleep(15)
     scope.cancel()
     await trio.sleep(3)
-    assert admitted.seen == ["live", "while away", *(f"flood {number}" for number in range(300))]
+    assert admitted.texts == ["live", "while away", *(f"flood {number}" for number in range(300))]
     assert admitted.connects[:2] == ["fresh", "resumed"]
     assert admitted.resume is not None
     nursery.cancel_scope.cancel()
@@ -207,7 +207,7 @@ async def test_a_restart_resumes_from_the_saved_point(
             env.api, second.hooks(), random=random.Random(1).random, resume=first.resume, open_stream=env.open_stream
         )
     assert second.connects == ["resumed"]
-    assert second.seen == ["between runs"]
+    assert second.texts == ["between runs"]
     nursery.cancel_scope.cancel()
 
 
@@ -325,14 +325,14 @@ async def test_a_post_that_fails_lets_others_pass(
 
 async def test_files_go_both_ways(autojump_clock: trio.testing.MockClock, env: EdgeEnv) -> None:
     """An upload streams with progress, can be posted and read back, and its type is judged by content."""
-    service, told = FileService(env.api), list[int]()
+    service, progress = FileService(env.api), list[int]()
     content = b"\x89PNG\r\n\x1a\n" + b"x" * 200_000
     channel = ChannelId(env.square.id)
-    info = await service.upload(channel, from_bytes("pic.txt", content), on_progress=told.append)
+    info = await service.upload(channel, from_bytes("pic.txt", content), on_progress=progress.append)
     post = await env.api.posts.create(NewPost(channel, "look", file_ids=(info.id,)))
     assert post.file_ids == (info.id,)
     got = await service.download(info.id, limit=300_000)
-    assert (got.content == content, got.mime_type, told[-1]) == (True, "image/png", len(content))
+    assert (got.content == content, got.mime_type, progress[-1]) == (True, "image/png", len(content))
 
 
 async def test_direct_channels_and_the_directory(autojump_clock: trio.testing.MockClock, env: EdgeEnv) -> None:

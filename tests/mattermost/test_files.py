@@ -37,14 +37,14 @@ async def test_a_file_is_streamed_with_its_length(tmp_path: Path) -> None:
     """The body is the raw content, the length is announced, progress ends at the size."""
     content = bytes(range(256)) * 1000
     (tmp_path / "a.bin").write_bytes(content)
-    http, told = http_with("1000000"), list[int]()
+    http, progress = http_with("1000000"), list[int]()
     async with open_api(http) as api:
-        info = await FileService(api).upload(CHAN, await from_path(tmp_path / "a.bin"), on_progress=told.append)
+        info = await FileService(api).upload(CHAN, await from_path(tmp_path / "a.bin"), on_progress=progress.append)
     sent = http.requests[-1]
     assert (info.id, sent.content, sent.headers["content-length"]) == ("f1", content, str(len(content)))
     assert dict(sent.url.params) == {"channel_id": "chan", "filename": "a.bin"}
-    assert told == sorted(told)
-    assert told[-1] == len(content)
+    assert progress == sorted(progress)
+    assert progress[-1] == len(content)
 
 
 async def test_a_file_that_shrinks_meanwhile_is_an_error(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from oc_trio.mattermost.keyed_locks import KeyedLocks
 
 async def test_keys_exclude_only_themselves(autojump_clock: trio.testing.MockClock) -> None:
     """Holders of one key take turns, holders of others do not wait, and the table empties again."""
-    locks, told = KeyedLocks(), list[tuple[str, float]]()
+    locks, entered = KeyedLocks(), list[tuple[str, float]]()
 
     async def hold(key: str, name: str, patience: float) -> None:
         with trio.move_on_after(patience):
             async with locks.hold(key):
-                told.append((name, trio.current_time()))
+                entered.append((name, trio.current_time()))
                 await trio.sleep(1)
 
     async with trio.open_nursery() as nursery:
@@ -20,5 +20,5 @@ async def test_keys_exclude_only_themselves(autojump_clock: trio.testing.MockClo
             nursery.start_soon(hold, key, name, patience)
             await trio.testing.wait_all_tasks_blocked()
         assert len(locks) == 2
-    assert told == [("1", 0.0), ("3", 0.0), ("2", 1.0)]
+    assert entered == [("1", 0.0), ("3", 0.0), ("2", 1.0)]
     assert len(locks) == 0

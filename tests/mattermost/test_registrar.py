@@ -56,7 +56,7 @@ def row(id_: str, spec: CommandSpec = STATUS, **changes: Any) -> dict[str, Any]:
     return {**fields, **changes}
 
 
-def kept(id_: str, spec: CommandSpec = STATUS) -> SlashCommand:
+def remembered(id_: str, spec: CommandSpec = STATUS) -> SlashCommand:
     return SlashCommand(CommandId(id_), TEAM, spec.trigger, url=WHO.url, token=f"tok-{id_}", creator_id=WHO.bot)
 
 
@@ -88,7 +88,7 @@ async def test_a_bot_that_may_not_list_goes_by_memory() -> None:
     )
     notes = Notes()
     async with open_api(http) as api:
-        result = await registrar(api, notes, STATUS, HELP).register(TEAM, (kept("c1"),))
+        result = await registrar(api, notes, STATUS, HELP).register(TEAM, (remembered("c1"),))
     assert [command.id for command in result.commands] == ["c1", "c2"]
     assert result.is_complete
 
@@ -105,7 +105,7 @@ async def test_an_update_that_is_refused_ends_in_a_new_command() -> None:
     )
     notes = Notes()
     async with open_api(http) as api:
-        result = await registrar(api, notes).register(TEAM, (kept("c1"),))
+        result = await registrar(api, notes).register(TEAM, (remembered("c1"),))
     assert [command.id for command in result.commands] == ["c2"]
     assert notes.said == ["-c1", "+oc_status:tok-c2"]
 
@@ -150,6 +150,6 @@ async def test_what_cannot_be_deleted_is_returned(logbook: Logbook) -> None:
     http = FakeHttp({"DELETE /commands/c1": error(500, "boom"), "DELETE /commands/c2": {"status": "OK"}})
     notes = Notes()
     async with open_api(http) as api:
-        left = await registrar(api, notes).remove((kept("c1"), kept("c2", HELP)))
+        left = await registrar(api, notes).remove((remembered("c1"), remembered("c2", HELP)))
     assert ([command.id for command in left], notes.said) == (["c1"], ["-c2"])
     assert len(logbook.said("cleanup failed")) == 1

@@ -153,7 +153,7 @@ class CallbackHarness:
         return [each.get("text", "") for each in self.world.posts.live(post_id).props.get("attachments", [])]
 
     def texts(self, channel: records.ChannelRecord | None = None) -> list[str]:
-        return [said.message for said in self.world.transcript(channel or self.square)]
+        return [entry.message for entry in self.world.transcript(channel or self.square)]
 
     def posts(self, channel: records.ChannelRecord | None = None) -> list[records.PostRecord]:
         return [post for post in self.world.posts.of_channel((channel or self.square).id) if not post.type]

@@ -93,7 +93,9 @@ class HarnessSetup:
         self.open += 1
         is_done = False
         try:
-            async with ScriptedAgent(lambda asked: self.script(asked), token_delay=self.token_delay).run(request) as it:
+            async with ScriptedAgent(lambda messages: self.script(messages), token_delay=self.token_delay).run(
+                request
+            ) as it:
                 yield it
             is_done = True
         finally:
@@ -260,8 +262,8 @@ class Harness:
     def calls(self, method: str = "", path: str = "") -> int:
         """How many of the bot's requests were of that method and had that in their path."""
         return sum(
-            seen.username == self.bot.username and method in seen.method and path in seen.path
-            for seen in self.world.requests
+            request.username == self.bot.username and method in request.method and path in request.path
+            for request in self.world.requests
         )
 
     async def obligation(self, post: PostRecord) -> Obligation | None:
@@ -312,15 +314,15 @@ def chat_log(world: World, channel: ChannelRecord) -> str:
     """`seconds who verb post-number: text`, one line per creation, edit and deletion; further lines are indented."""
     lines: list[tuple[int, int, str]] = []
     numbers: dict[str, int] = {}
-    for number, said in enumerate(world.transcript(channel), 1):
-        numbers[said.post_id] = number
-        where = f" in #{numbers.get(said.root_id, 0)}" if said.root_id else ""
-        for version, (at, text) in enumerate(said.versions):
+    for number, entry in enumerate(world.transcript(channel), 1):
+        numbers[entry.post_id] = number
+        where = f" in #{numbers.get(entry.root_id, 0)}" if entry.root_id else ""
+        for version, (at, text) in enumerate(entry.versions):
             verb = "edits" if version else "posts"
             body = text.replace("\n", "\n" + " " * 12)
-            lines.append((at, number, f"{said.username} {verb} #{number}{'' if version else where}: {body}"))
-        if said.deleted_at:
-            lines.append((said.deleted_at, number, f"{said.username} #{number} is deleted"))
+            lines.append((at, number, f"{entry.username} {verb} #{number}{'' if version else where}: {body}"))
+        if entry.deleted_at:
+            lines.append((entry.deleted_at, number, f"{entry.username} #{number} is deleted"))
     lines.sort(key=lambda line: line[:2])
     return "".join(f"{(at - EPOCH) / 1000:9.3f}  {line}\n" for at, _, line in lines)
 

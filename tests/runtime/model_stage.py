@@ -64,14 +64,14 @@ class Server(httpx.AsyncBaseTransport):
     serve: Serve
     insist: Callable[[Mapping[str, Any]], Iterator[str]]
     well: Answer
-    seen: list[dict[str, Any]] = field(factory=list)
+    requests: list[dict[str, Any]] = field(factory=list)
     urls: list[str] = field(factory=list)
     malformed: list[str] = field(factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await trio.lowlevel.checkpoint()
         body = json.loads(await request.aread())
-        self.seen.append(body)
+        self.requests.append(body)
         self.urls.append(request.url.raw_path.decode())
         if wrong := list(self.insist(body)):
             self.malformed += wrong
@@ -122,7 +122,7 @@ def insist_anthropic(body: Mapping[str, Any]) -> Iterator[str]:
     yield from _not_text(body)
     if not isinstance(body.get("max_tokens"), int) or body["max_tokens"] < 1:
         yield "no max_tokens"
-    last, waiting, seen = "assistant", list[str](), set[str]()
+    last, waiting, call_ids = "assistant", list[str](), set[str]()
     for message in body["messages"]:
         role, blocks = message["role"], message["content"]
         if role not in ("user", "assistant") or role == last:
@@ -135,9 +135,9 @@ def insist_anthropic(body: Mapping[str, Any]) -> Iterator[str]:
         if any(block["type"] == "text" and not block["text"].strip() for block in blocks):
             yield "an empty text"
         waiting, last = [block["id"] for block in blocks if block["type"] == "tool_use"], role
-        if seen & set(waiting) or len(set(waiting)) < len(waiting):
+        if call_ids & set(waiting) or len(set(waiting)) < len(waiting):
             yield f"an id twice: {waiting}"
-        seen |= set(waiting)
+        call_ids |= set(waiting)
     if waiting or last != "user":
         yield f"the end is no question: {last}, {waiting}"
 
@@ -211,4 +211,4 @@ async def check(harness: Harness, logbook: Logbook, server: Server, expected: st
 
 def _starts(harness: Harness) -> int:
     """How often an account asked who it is: at its start, and at each connection."""
-    return sum(seen.path == "/api/v4/users/me" for seen in harness.world.requests)
+    return sum(request.path == "/api/v4/users/me" for request in harness.world.requests)

@@ -148,11 +148,11 @@ async def test_an_agent_that_raises_before_a_word(harness: Harness, logbook: Log
     """One sentence, a failed obligation, one traceback with the turn's id."""
     await harness.start()
     harness.script = failing(problem)  # type: ignore[assignment]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await harness.settled()
     assert harness.answers() == [SORRY]
-    assert await harness.state(asked) == f"failed: {DEFECT}"
-    obligation = await harness.obligation(asked)
+    assert await harness.state(question) == f"failed: {DEFECT}"
+    obligation = await harness.obligation(question)
     (logged,) = logbook.said(LOGGED)
     assert obligation is not None
     assert (logged["turn"], logged["account"]) == (obligation.turn, "default")
@@ -164,14 +164,14 @@ async def test_what_people_have_read_stays(harness: Harness, logbook: Logbook) -
     """The sentence stands below the words, in the same post, and the next turn knows both."""
     await harness.start()
     harness.script = failing(KeyError("x"), Say(WORDS, delay=0.5))  # type: ignore[assignment]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.settled()
     assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
     assert len(harness.ours(deleted=True)) == 1
-    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert await harness.state(question) == f"failed: {DEFECT}"
     assert logbook.said(LOGGED)
     harness.script = [Say("yes")]
-    harness.say("@helper go on", root=asked)
+    harness.say("@helper go on", root=question)
     await harness.settled()
     assert [message.text for message in harness.stage.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
 
@@ -200,12 +200,12 @@ async def test_a_draft_that_can_not_be_finished(harness: Harness, logbook: Logbo
     harness.faults.before_rules.append(away)
     harness.faults.after_rules.append(lose)
     harness.script = failing(KeyError("x"), Pause(3), Say(WORDS), ToolStarted("1", "look"))  # type: ignore[assignment]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(seconds)
     await harness.settled()
     assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
     assert len(harness.ours(deleted=True)) == 2
-    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert await harness.state(question) == f"failed: {DEFECT}"
     assert logbook.said(LOGGED)
 
 
@@ -225,11 +225,11 @@ async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:
 
     await harness.start()
     harness.script = script  # type: ignore[assignment]
-    asked = harness.say("@helper look")
+    question = harness.say("@helper look")
     await harness.settled()
     assert len(harness.answers()) == 1
     assert SORRY in harness.answers()[0]
-    assert (await harness.state(asked)).startswith("failed")
+    assert (await harness.state(question)).startswith("failed")
     assert len(logbook.said(LOGGED)) == 1
     await serves_on(harness)
 
@@ -240,10 +240,10 @@ async def test_a_defect_before_the_agent_is_asked(harness: Harness, logbook: Log
     first = harness.say("@helper hello")
     await harness.settled()
     harness.journal.execute("UPDATE sessions SET settings = '[1]'")
-    asked = harness.say("@helper again", root=first)
+    question = harness.say("@helper again", root=first)
     await harness.settled()
     assert harness.answers()[-1] == SORRY
-    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert await harness.state(question) == f"failed: {DEFECT}"
     assert logbook.said(LOGGED)
     await serves_on(harness)
 
@@ -252,14 +252,14 @@ async def test_a_decided_end_that_can_not_be_delivered(harness: Harness, logbook
     """It is given up in plain words, below what its draft shows."""
     await harness.start()
     harness.script = [Say(WORDS, delay=0.5), Pause(600)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.answers() == [WORDS])
     await harness.crash()
     harness.journal.execute('UPDATE turns SET final = \'{"state": "delivered", "nonsense": 1}\'')
     await harness.start()
     await harness.settled()
     assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
-    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert await harness.state(question) == f"failed: {DEFECT}"
     assert len(logbook.said(LOGGED)) == 1
     await serves_on(harness)
 
@@ -268,7 +268,7 @@ async def test_replies_to_words_of_failure_are_heard(harness: Harness, logbook: 
     """A turn that could not even be prepared has its thread all the same: who writes on there needs no mention."""
     await harness.start()
     harness.script = [Pause(600)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.stage.open)
     await harness.crash()
     harness.journal.execute("UPDATE turns SET final = '[]'")
@@ -277,7 +277,7 @@ async def test_replies_to_words_of_failure_are_heard(harness: Harness, logbook: 
     assert harness.answers() == [SORRY]
     assert logbook.said(LOGGED)
     harness.script = [Say("I hear you")]
-    more = harness.say("and now?", root=asked)
+    more = harness.say("and now?", root=question)
     await harness.settled()
     assert await harness.state(more) == "delivered"
 
@@ -286,14 +286,14 @@ async def test_a_process_that_dies_while_it_delivers(harness: Harness) -> None:
     """The end was decided in the first attempt; the third one gives it up, and says so below the draft."""
     await harness.start()
     harness.script = [Say(WORDS, delay=0.5), Pause(600)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.answers() == [WORDS])
     await harness.crash()
     harness.journal.execute("UPDATE obligations SET attempts = 2")
     await harness.start()
     await harness.settled()
     assert harness.answers() == [f"{WORDS}\n\nI could not answer this, after several tries."]
-    assert await harness.state(asked) == "failed: gave up at attempt 3"
+    assert await harness.state(question) == "failed: gave up at attempt 3"
     assert len(harness.stage.requests) == 1
 
 
@@ -306,10 +306,10 @@ async def test_settings_that_can_not_be_read_at_a_start(harness: Harness, logboo
     harness.journal.execute("UPDATE sessions SET settings = '[1]'")
     await harness.start()
     for text in ("@helper again", "@helper /status"):
-        asked = harness.say(text, root=first)
+        question = harness.say(text, root=first)
         await harness.settled()
         assert harness.answers()[-1] == SORRY
-        assert await harness.state(asked) == f"failed: {DEFECT}"
+        assert await harness.state(question) == f"failed: {DEFECT}"
     assert [line["failed"] for line in logbook.said(LOGGED)] == ["queue rules", "turn", "command"]
     await serves_on(harness)
 
@@ -325,15 +325,15 @@ async def test_an_event_that_the_program_fails_at(harness: Harness, logbook: Log
         return None
 
     harness.script = [Say("done", delay=3.0)]
-    asked = harness.say("@helper hello")
+    question = harness.say("@helper hello")
     await harness.until(lambda: harness.stage.open)
     harness.faults.before_rules.append(mistake)
-    harness.edit(asked, "@helper hello there")
+    harness.edit(question, "@helper hello there")
     await trio.sleep(1.5)
     harness.faults.before_rules.clear()
     await harness.settled()
     assert harness.answers() == ["done"]
-    assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", asked.id)]
+    assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", question.id)]
     await serves_on(harness)
 
 
@@ -360,12 +360,12 @@ async def test_an_event_that_the_server_has_no_facts_for(
 
     harness.faults.before_rules.append(away)
     harness.script = [Say("done")]
-    asked = harness.say("@helper hello", by=harness.bob)
+    question = harness.say("@helper hello", by=harness.bob)
     await trio.sleep(120)
     await harness.settled()
     assert len(met) > 1
     assert harness.answers() == ["done"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert logbook.said(LOGGED) == []
 
 
@@ -393,12 +393,12 @@ async def test_a_message_that_a_later_try_can_handle(harness: Harness, logbook: 
     await harness.start()
     met = mistaken(harness, times, "/users/")
     harness.script = [Say("done")]
-    asked = harness.say("@helper hello", by=harness.bob)
+    question = harness.say("@helper hello", by=harness.bob)
     await harness.settled()
     await trio.sleep(5)
     assert len(met) == times == retried(logbook)
     assert harness.answers() == ["done"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert logbook.said(LOGGED) == []
 
 
@@ -407,25 +407,25 @@ async def test_a_caught_up_message_that_a_later_try_can_handle(harness: Harness,
     await harness.start()
     await harness.stop()
     harness.script = [Say("done")]
-    asked = harness.say("@helper hello", by=harness.bob)
+    question = harness.say("@helper hello", by=harness.bob)
     met = mistaken(harness, 2, f"/users/{harness.bob.id}")
     await harness.start()
     await trio.sleep(5)
     await harness.settled()
     assert len(met) == 2 == retried(logbook)
     assert harness.answers() == ["done"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_message_that_no_try_can_handle(harness: Harness, logbook: Logbook) -> None:
     """Who plainly asked is told, once, also by a restart; others are answered."""
     await harness.start()
     mistaken(harness, 3, f"/users/{harness.bob.id}")
-    asked = harness.say("@helper hello", by=harness.bob)
+    question = harness.say("@helper hello", by=harness.bob)
     await trio.sleep(5)
     assert harness.answers() == [SORRY]
-    assert harness.ours()[0].root_id == asked.id
-    assert await harness.state(asked) == "none"
+    assert harness.ours()[0].root_id == question.id
+    assert await harness.state(question) == "none"
     assert retried(logbook) == 2
     assert [line["failed"] for line in logbook.said(LOGGED)] == ["event"]
     await harness.stop()
@@ -465,10 +465,10 @@ async def test_who_did_not_ask_is_not_told(harness: Harness, logbook: Logbook, t
     await harness.start()
     other = harness.bob if by == "bob" else harness.world.users.get(robot.id)
     mistaken(harness, 3, f"/users/{other.id}")
-    asked = harness.say(text, by=other)
+    question = harness.say(text, by=other)
     await trio.sleep(5)
     assert harness.answers() == []
-    assert await harness.state(asked) == "none"
+    assert await harness.state(question) == "none"
     assert len(logbook.said(LOGGED)) == 1
 
 
@@ -480,11 +480,11 @@ async def test_what_fails_always_holds_nobody_up(harness: Harness, logbook: Logb
     for number in range(20):
         harness.say(f"@helper {number}", by=harness.bob)
     harness.script = [Say("done")]
-    asked = harness.say("@helper hello")
+    question = harness.say("@helper hello")
     await harness.until(lambda: "done" in harness.answers())
     assert trio.current_time() - began < 3
     await harness.settled()
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert logbook.said(LOGGED)
 
 
@@ -501,11 +501,11 @@ async def test_a_row_that_the_journal_refuses(harness: Harness, logbook: Logbook
     """It fails the turn, or the event, that wrote it, in words; the journal is not taken for broken."""
     await harness.start()
     refuses(harness, table, column)
-    asked = harness.say("@helper some poison", by=harness.bob)
+    question = harness.say("@helper some poison", by=harness.bob)
     await trio.sleep(5)
     await harness.settled()
     assert harness.answers() == [SORRY]
-    assert await harness.state(asked) == (f"failed: {DEFECT}" if table == "transcripts" else "none")
+    assert await harness.state(question) == (f"failed: {DEFECT}" if table == "transcripts" else "none")
     (logged,) = logbook.said(LOGGED)
     assert "poison" not in str(logged["exc_info"])
     await serves_on(harness)
@@ -519,9 +519,9 @@ async def test_an_answer_that_the_journal_refuses(harness: Harness, logbook: Log
         " BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
     harness.script = [Say(f"{WORDS} and poison", delay=0.3)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.settled()
-    assert await harness.state(asked) == f"failed: {DEFECT}"
+    assert await harness.state(question) == f"failed: {DEFECT}"
     assert harness.answers()[0].endswith(SORRY)
     assert harness.answers()[0].startswith(WORDS)
     assert len(logbook.said(LOGGED)) == 1
@@ -533,7 +533,7 @@ async def test_a_command_that_the_process_dies_of(harness: Harness) -> None:
     await harness.start()
     harness.say("@helper hello")
     await harness.settled()
-    asked = harness.say("@helper /status")
+    question = harness.say("@helper /status")
     await harness.settled()
     harness.journal.execute("DELETE FROM outbox WHERE id LIKE '%.c'")
     harness.journal.execute(
@@ -545,19 +545,19 @@ async def test_a_command_that_the_process_dies_of(harness: Harness) -> None:
     await harness.settled()
     await trio.sleep(1)
     assert harness.answers()[before:] == ["I could not answer this, after several tries."]
-    assert await harness.state(asked) == "failed: gave up at attempt 3"
+    assert await harness.state(question) == "failed: gave up at attempt 3"
 
 
 async def test_a_new_conversation_has_attempts_of_its_own(harness: Harness) -> None:
     """The words behind /new were not tried yet when the command was."""
     await harness.start()
     harness.script = [Pause(600)]
-    asked = harness.say("@helper /new count to five")
+    question = harness.say("@helper /new count to five")
     await harness.until(lambda: harness.stage.open)
     await harness.crash()
     await harness.start()
     await harness.until(lambda: harness.stage.open)
     await harness.crash()
-    obligation = await harness.obligation(asked)
+    obligation = await harness.obligation(question)
     assert obligation is not None
     assert obligation.attempts == 2

@@ -350,7 +350,7 @@ class Chat:
 
     harness: Harness
     rooms: dict[str, ChannelRecord]
-    told: set[str] = field(factory=set)
+    reported: set[str] = field(factory=set)
     lines: list[str] = field(factory=list)
     posts: dict[str, list[str]] = field(factory=dict)
 
@@ -373,8 +373,8 @@ class Chat:
     def _write_down(self) -> None:
         for name, room in self.rooms.items():
             for post in self.harness.ours(room):
-                if post.id not in self.told:
-                    self.told.add(post.id)
+                if post.id not in self.reported:
+                    self.reported.add(post.id)
                     known = self.posts.setdefault(name, [])
                     under = f" in #{known.index(post.root_id) + 1}" if post.root_id else ""
                     known.append(post.id)

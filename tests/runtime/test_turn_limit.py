@@ -32,7 +32,7 @@ async def test_turns_begin_in_order_and_know_their_number(
         await trio.testing.wait_all_tasks_blocked()
     await trio.sleep(45)
     assert began == [0, 1, 2, 3]
-    assert {name: seen[0] for name, seen in numbers.items()} == {1: 0, 2: 1, 3: 2}
+    assert {name: counts[0] for name, counts in numbers.items()} == {1: 0, 2: 1, 3: 2}
     assert numbers[3][-1] == 0
 
 

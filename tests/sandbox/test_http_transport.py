@@ -18,7 +18,7 @@ async def test_a_client_posts_and_reads_without_a_socket(scene: Scene) -> None:
         read = await client.get(f"/posts/{made.json()['id']}")
     assert made.status_code == 201
     assert read.json()["message"] == "hello"
-    assert [said.message for said in scene.world.transcript(channel)] == ["hello"]
+    assert [entry.message for entry in scene.world.transcript(channel)] == ["hello"]
 
 
 class LostAnswer(Faults):
@@ -40,9 +40,9 @@ async def test_a_lost_answer_leaves_the_write_applied(scene: Scene) -> None:
             await client.post("/posts", json=body)
         scene.world.faults = Faults()
         again = await client.post("/posts", json=body)
-    said = scene.world.transcript(channel)
-    assert [each.message for each in said] == ["once"]
-    assert again.json()["id"] == said[0].post_id
+    entries = scene.world.transcript(channel)
+    assert [each.message for each in entries] == ["once"]
+    assert again.json()["id"] == entries[0].post_id
 
 
 class Unreachable(Faults):
@@ -87,8 +87,8 @@ async def test_a_delay_runs_on_the_mock_clock(scene: Scene, autojump_clock: Mock
     async with scene.bot() as client:
         await client.post("/posts", json={"channel_id": scene.demo.town_square.id, "message": "late"})
     assert trio.current_time() - began == pytest.approx(20)
-    (said,) = scene.world.transcript(scene.demo.town_square)
-    assert said.versions[0][0] >= 1_800_000_000_000 + 20_000
+    (entry,) = scene.world.transcript(scene.demo.town_square)
+    assert entry.versions[0][0] >= 1_800_000_000_000 + 20_000
 
 
 async def test_the_request_log_names_who_asked_for_what(scene: Scene) -> None:
@@ -96,5 +96,5 @@ async def test_the_request_log_names_who_asked_for_what(scene: Scene) -> None:
     async with scene.bot() as client, scene.client() as nobody:
         await client.get("/users/me")
         await nobody.get("/users/me")
-    seen = [(each.method, each.path, each.username, each.status) for each in scene.world.requests]
-    assert seen == [("GET", "/api/v4/users/me", "bot", 200), ("GET", "/api/v4/users/me", "", 401)]
+    requests = [(each.method, each.path, each.username, each.status) for each in scene.world.requests]
+    assert requests == [("GET", "/api/v4/users/me", "bot", 200), ("GET", "/api/v4/users/me", "", 401)]

@@ -22,10 +22,10 @@ def test_the_transcript_keeps_every_version(scene: Scene) -> None:
     post = world.post_as(scene.demo.bot, channel, "partial")
     world.writing.apply(post, Change("final"))
     world.writing.delete(world.users.get(scene.demo.bot.id), post.id)
-    (said,) = world.transcript(channel)
-    assert said.messages == ("partial", "final")
-    assert said.versions[0][0] < said.versions[1][0] < said.deleted_at
-    assert said.username == "bot"
+    (entry,) = world.transcript(channel)
+    assert entry.messages == ("partial", "final")
+    assert entry.versions[0][0] < entry.versions[1][0] < entry.deleted_at
+    assert entry.username == "bot"
 
 
 def test_posts_of_one_millisecond_keep_their_order(scene: Scene) -> None:

@@ -149,8 +149,8 @@ class ActionRunner:
             thread: Question | None = None
             addressed: Addressed = "no" if intent.how == "chatter" else "yes"
             if intent.how == "reply":
-                asked = [q for q in scenario.questions if not (q.is_call or q.is_deleted)]
-                roots = [q for q in asked if q.place == intent.place and q.thread is None]
+                questions = [q for q in scenario.questions if not (q.is_call or q.is_deleted)]
+                roots = [q for q in questions if q.place == intent.place and q.thread is None]
                 thread = rng.choice(roots) if roots else None
                 if rng.random() < 0.3:
                     addressed = "perhaps"
@@ -171,5 +171,5 @@ class ActionRunner:
             )
 
     def _back(self, back: int) -> Question | None:
-        asked = [question for question in self.scenario.questions if not (question.is_command or question.is_call)]
-        return asked[-1 - back] if len(asked) > back else None
+        questions = [question for question in self.scenario.questions if not (question.is_command or question.is_call)]
+        return questions[-1 - back] if len(questions) > back else None

@@ -50,8 +50,8 @@ class IgnoresMissedEdits(CatchUp):
     """Catch-up passes over posts that were seen before, also where they were edited meanwhile."""
 
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
-        seen = await self.services.store.admission.seen(self.services.account, [post.id for post in posts])
-        await super()._admit(channel, tuple(post for post in posts if post.id not in seen))
+        seen_ids = await self.services.store.admission.seen(self.services.account, [post.id for post in posts])
+        await super()._admit(channel, tuple(post for post in posts if post.id not in seen_ids))
 
 
 class LeastOverlap(NoOverlap):
@@ -141,8 +141,8 @@ class SeenByAnyAccount(Admissions):
     """A post that one account has seen counts as seen by all accounts."""
 
     async def admit(self, admission: Admission) -> AdmissionResult:
-        seen = await self._engine.run(lambda tx: tx.one("SELECT 1 FROM seen WHERE trigger = ?", admission.trigger))
-        return AdmissionResult(fresh=False) if seen else await super().admit(admission)
+        row = await self._engine.run(lambda tx: tx.one("SELECT 1 FROM seen WHERE trigger = ?", admission.trigger))
+        return AdmissionResult(fresh=False) if row else await super().admit(admission)
 
 
 class ShowsRunningTurns(Transcripts):
@@ -157,8 +157,8 @@ class ForgetsAnswers(Transcripts):
     """Answers are not written to the transcript: the next turn of the conversation does not know of them."""
 
     async def append(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
-        kept = [entry for entry in entries if not _is_answer(json.loads(entry))]
-        await super().append(session, turn, kept, at)
+        remaining = [entry for entry in entries if not _is_answer(json.loads(entry))]
+        await super().append(session, turn, remaining, at)
 
 
 def _is_answer(entry: Mapping[str, Any]) -> bool:

@@ -119,9 +119,9 @@ class Callers:
 
     def _root(self, place: str) -> Question | None:
         """What a thread in that place began with, or could begin with."""
-        asked = [each for each in self.scenario.questions if not (each.is_call or each.is_deleted or each.thread)]
+        questions = [each for each in self.scenario.questions if not (each.is_call or each.is_deleted or each.thread)]
         # The other bot's direct chat with the same person is another place.
-        candidates = [each for each in asked if each.post.channel_id == self.scenario.places[place].id]
+        candidates = [each for each in questions if each.post.channel_id == self.scenario.places[place].id]
         return self.rng.choice(candidates) if candidates else None
 
     def _button(self, place: str) -> tuple[records.PostRecord, Action] | None:

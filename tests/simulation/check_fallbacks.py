@@ -25,9 +25,9 @@ def has_fallback(observed: Observations, obligation: ObligationRow) -> bool:
 
 def is_poisoned(observed: Observations, obligation: ObligationRow) -> bool:
     """Whether the server has refused what answers this question, alone or along with others."""
-    asked = {question.post.id: question for question in observed.scenario.questions}
+    by_post = {question.post.id: question for question in observed.scenario.questions}
     same_turn = [each for each in observed.obligations.values() if obligation.turn and each.turn == obligation.turn]
-    questions = [asked[each.trigger] for each in (obligation, *same_turn) if each.trigger in asked]
+    questions = [by_post[each.trigger] for each in (obligation, *same_turn) if each.trigger in by_post]
     return any(_was_refused(observed, question) for question in questions)
 
 
@@ -45,26 +45,26 @@ def poisoned(observed: Observations) -> Iterator[str]:
     """Fallbacks come in the order of the questions, and delay no other conversation."""
     if observed.plan.poison is None:
         return
-    asked = {question.post.id: question for question in observed.scenario.questions if not question.is_command}
+    by_post = {question.post.id: question for question in observed.scenario.questions if not question.is_command}
     sessions: defaultdict[str, list[ObligationRow]] = defaultdict(list)
     for obligation in observed.obligations.values():
-        if obligation.trigger in asked:
+        if obligation.trigger in by_post:
             sessions[obligation.session].append(obligation)
     for obligations in sessions.values():
         # People whose message finds no room in the queue are told so at once.
         waited = [each for each in obligations if each.source != "edit" and each.reason != QUEUE_OVERFLOW]
-        said = [each for each in waited if each.state in ("delivered", "failed")]
-        for one, other in itertools.pairwise(said):
-            if overtaken(one, other, asked):
-                yield f"ended out of order: {name_of(asked[one.trigger])} after {name_of(asked[other.trigger])}"
+        ended = [each for each in waited if each.state in ("delivered", "failed")]
+        for one, other in itertools.pairwise(ended):
+            if overtaken(one, other, by_post):
+                yield f"ended out of order: {name_of(by_post[one.trigger])} after {name_of(by_post[other.trigger])}"
         # While the journal fails nobody is answered, and how long it did is not known here.
         if not (observed.plan.has_bad_disk or any(is_poisoned(observed, each) for each in obligations)):
-            yield from _late(observed, obligations, asked)
+            yield from _late(observed, obligations, by_post)
 
 
-def _late(observed: Observations, obligations: list[ObligationRow], asked: dict[str, Question]) -> Iterator[str]:
+def _late(observed: Observations, obligations: list[ObligationRow], by_post: dict[str, Question]) -> Iterator[str]:
     for obligation in obligations:
-        question = asked[obligation.trigger]
+        question = by_post[obligation.trigger]
         said_at = observed.model.said_at.get(question.token)
         if obligation.state != "delivered" or said_at is None:
             continue

@@ -206,13 +206,13 @@ def _keys(observed: Observations) -> Iterator[str]:
 
 def _drafts(observed: Observations) -> Iterator[str]:
     """Nothing that was only a preview is left, except a sealed one of a turn that was cut off."""
-    kept = {post for obligation in observed.obligations.values() for post in obligation.posts}
+    answer_ids = {post for obligation in observed.obligations.values() for post in obligation.posts}
     gone = {question.post.id for question in observed.scenario.questions if question.is_deleted}
     asked_for = {notice.id for notice in observed.scenario.notices}
     for post in observed.posts:
         if (
             post.delete_at
-            or post.id in kept
+            or post.id in answer_ids
             or key_of(post) in asked_for
             or key_of(post).startswith(KEY)
             or post.root_id in gone
@@ -239,10 +239,10 @@ def _order(observed: Observations) -> Iterator[str]:
             if overtaken(one, other, spoken):
                 names = f"{name_of(spoken[one.trigger])} after {name_of(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
-            asked = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
+            asked_at = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at
             is_kicked = _kicked(observed, spoken[one.trigger])  # catch-up then begins at the joining, a resume does not
             is_late = is_kicked or spoken[one.trigger].is_call or spoken[other.trigger].is_call  # it took its own way
-            if asked[0] > asked[1] and not (observed.plan.has_network_faults or is_late):
+            if asked_at[0] > asked_at[1] and not (observed.plan.has_network_faults or is_late):
                 yield f"admitted out of order: {name_of(spoken[one.trigger])}"
 
 
@@ -270,9 +270,9 @@ def _place_kicked(observed: Observations, post: records.PostRecord) -> bool:
 
 def _answers_the_withdrawn(observed: Observations, post: records.PostRecord) -> bool:
     """A whole answer that was out before its question was withdrawn."""
-    asked = [observed.scenario.questions[number_of(token)] for token in tokens_in(post.message)]
-    ended = [observed.obligations.get(question.post.id) for question in asked]
-    is_withdrawn = any(question.is_deleted for question in asked)
+    questions = [observed.scenario.questions[number_of(token)] for token in tokens_in(post.message)]
+    ended = [observed.obligations.get(question.post.id) for question in questions]
+    is_withdrawn = any(question.is_deleted for question in questions)
     is_withdrawn = is_withdrawn or any(
         obligation is not None and obligation.state == "cancelled" for obligation in ended
     )
@@ -283,8 +283,8 @@ def _tells_of_the_withdrawn(observed: Observations, post: records.PostRecord) ->
     """Words in the place of an answer, which were out before their question was withdrawn."""
     turn, _, part = key_of(post).rpartition(".")
     obligations = [each for each in observed.obligations.values() if turn and each.turn == turn]
-    asked = {question.post.id: question for question in observed.scenario.questions}
-    withdrawn = [asked[each.trigger] for each in obligations if each.state == "cancelled" and each.trigger in asked]
+    by_post = {question.post.id: question for question in observed.scenario.questions}
+    withdrawn = [by_post[each.trigger] for each in obligations if each.state == "cancelled" and each.trigger in by_post]
     return (
         (part.isdigit() or part == "g")
         and 0 < len(obligations) == len(withdrawn)

@@ -34,9 +34,9 @@ def messages(seed: int, tokens: tuple[str, ...], answer: str) -> list[str]:
     return [_paragraphs(pieces[start:end], rng) for start, end in itertools.pairwise(cuts)]
 
 
-def behind(pieces: list[str], said: list[str]) -> list[str]:
+def behind(pieces: list[str], texts: list[str]) -> list[str]:
     """The pieces that were not said. Behind one that a question came after was no call: it is no message by itself."""
-    spoken, left = "".join("".join(said).split()), [*pieces]
+    spoken, left = "".join("".join(texts).split()), [*pieces]
     while left and spoken.startswith(piece := "".join(left[0].split())):
         spoken = spoken.removeprefix(piece)
         del left[0]
@@ -45,13 +45,13 @@ def behind(pieces: list[str], said: list[str]) -> list[str]:
 
 def earlier_texts(request: tuple[Message, ...]) -> list[str]:
     """The texts of this turn from an earlier run, as the transcript has them."""
-    said: list[str] = []
+    texts: list[str] = []
     for message in reversed(request):
         if message.role is Role.ASSISTANT and not message.tool_calls:
             break  # an earlier turn's answer
         if message.role is Role.ASSISTANT and message.text.strip():
-            said.append(message.text)
-    return said[::-1]
+            texts.append(message.text)
+    return texts[::-1]
 
 
 def _paragraphs(words: list[str], rng: random.Random) -> str:

@@ -109,11 +109,11 @@ def name_of(question: Question) -> str:
     return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"
 
 
-def overtaken(one: ObligationRow, other: ObligationRow, asked: Mapping[str, Question]) -> bool:
+def overtaken(one: ObligationRow, other: ObligationRow, by_post: Mapping[str, Question]) -> bool:
     """Whether `other` was answered first although `one` was taken in before it. A call and a post come by ways of
     their own: between them the order of asking is as good.
     """
-    questions = asked[one.trigger], asked[other.trigger]
+    questions = by_post[one.trigger], by_post[other.trigger]
     is_either_way = any(question.is_call for question in questions)
     if is_either_way and questions[0].post.create_at > questions[1].post.create_at:
         return False

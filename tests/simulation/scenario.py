@@ -179,10 +179,10 @@ class Scenario:
 
     def name(self, place: str) -> None:
         """Heard is who adds the bot's name soon enough."""
-        said = [each for each in self.questions if each.place == place and each.is_chatter and not each.is_deleted]
-        if not said:
+        chatter = [each for each in self.questions if each.place == place and each.is_chatter and not each.is_deleted]
+        if not chatter:
             return
-        question = said[-1]
+        question = chatter[-1]
         is_soon = now_ms() - question.post.create_at <= _MAY_BE_NAMED_MS
         question.addressed = "yes" if is_soon else "perhaps"
         for each in self._views(question):

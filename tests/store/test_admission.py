@@ -26,9 +26,9 @@ async def test_an_admitted_message_becomes_an_obligation(store: Store) -> None:
     assert (admitted.obligation.trigger, admitted.obligation.admitted_at) == ("p1", 9)
     assert admitted.obligation.state is ObligationState.OPEN
     assert await store.watermarks.all(ACCOUNT) == (WatermarkRow(TOWN, post("p1"), 7),)
-    seen = await store.admission.decision(ACCOUNT, "p1")
-    assert seen is not None
-    assert (seen.decision, seen.reason, seen.source, seen.session) == ("admit", "mentioned", Source.LIVE, SESSION)
+    row = await store.admission.decision(ACCOUNT, "p1")
+    assert row is not None
+    assert (row.decision, row.reason, row.source, row.session) == ("admit", "mentioned", Source.LIVE, SESSION)
 
 
 @pytest.mark.parametrize("decision", [CONTEXT, IGNORE, DENY])
@@ -85,9 +85,9 @@ async def test_waking_by_edit(store: Store, before: str, source: Source, decisio
     assert not first.fresh
     assert (first.obligation is not None) is woken
     assert second.obligation is None
-    seen = await store.admission.decision(ACCOUNT, "p1")
-    assert seen is not None
-    assert seen.decision == ("admit" if woken else before)
+    row = await store.admission.decision(ACCOUNT, "p1")
+    assert row is not None
+    assert row.decision == ("admit" if woken else before)
 
 
 @pytest.mark.parametrize("reason", [BEFORE_FIRST_START, NOT_HANDLED])

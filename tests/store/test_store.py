@@ -88,5 +88,5 @@ async def test_one_refused_row_among_many(store: Store) -> None:
         for number in range(10):
             nursery.start_soon(one, number)
     assert refused == [5]
-    kept = [await store.transcripts.of_turn(TurnId(f"t{number}")) for number in range(10)]
-    assert [bool(entries) for entries in kept] == [number != 5 for number in range(10)]
+    entries_by_turn = [await store.transcripts.of_turn(TurnId(f"t{number}")) for number in range(10)]
+    assert [bool(entries) for entries in entries_by_turn] == [number != 5 for number in range(10)]

@@ -43,7 +43,7 @@ def insert(tx: Tx, number: int) -> int:
     return tx.run("INSERT INTO t (n) VALUES (?)", number)
 
 
-def kept(driver: Recording) -> list[int]:
+def written_numbers(driver: Recording) -> list[int]:
     """What a process that starts now would find."""
     connection = sqlite3.connect(driver._path or "")
     rows = connection.execute("SELECT n FROM t ORDER BY n").fetchall()
@@ -62,7 +62,7 @@ async def test_what_returned_is_durable(driver: Recording) -> None:
     async with open_writer(driver) as engine:
         for number in range(5):
             await engine.run(lambda tx, number=number: insert(tx, number))  # type: ignore[misc]
-            assert kept(driver) == list(range(number + 1))
+            assert written_numbers(driver) == list(range(number + 1))
 
 
 async def test_waiting_writes_share_a_commit(driver: Recording) -> None:
@@ -76,7 +76,7 @@ async def test_waiting_writes_share_a_commit(driver: Recording) -> None:
         await trio.testing.wait_all_tasks_blocked()
         driver.gate.set()
 
-    assert kept(driver) == list(range(21))
+    assert written_numbers(driver) == list(range(21))
     assert driver.said.count("COMMIT") == 2
     assert driver.said.count("SAVEPOINT") == 20
 
@@ -108,7 +108,7 @@ async def test_cancelling_cancels_the_wait_and_not_the_write(driver: Recording) 
         driver.gate.set()
 
         assert await engine.run(lambda tx: tx.value("SELECT COUNT(*) FROM t")) == 2
-    assert kept(driver) == [1, 2]
+    assert written_numbers(driver) == [1, 2]
 
 
 async def test_a_cancelled_caller_hands_nothing_in(driver: Recording) -> None:
@@ -131,7 +131,7 @@ async def test_leaving_writes_what_was_handed_in(driver: Recording) -> None:
             scope.cancel()
             driver.gate.set()
 
-    assert kept(driver) == [0, 1, 2]
+    assert written_numbers(driver) == [0, 1, 2]
 
 
 async def test_room_is_bounded_and_the_overflow_waits(driver: Recording) -> None:
@@ -144,7 +144,7 @@ async def test_room_is_bounded_and_the_overflow_waits(driver: Recording) -> None
         await trio.testing.wait_all_tasks_blocked()
         assert len(engine._pending) == MAX_PENDING
         driver.gate.set()
-    assert len(kept(driver)) == surplus
+    assert len(written_numbers(driver)) == surplus
 
 
 async def test_a_closed_store_says_so(driver: Recording) -> None:

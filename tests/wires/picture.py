@@ -33,9 +33,9 @@ INPUTS = st.tuples(st.sampled_from(SEEDS), st.integers(0, 2**32), st.sampled_fro
 )
 
 
-def read_picture(told: tuple[bytes, ImageBounds]) -> bool:
+def read_picture(case: tuple[bytes, ImageBounds]) -> bool:
     """A picture within bounds, or `PictureUnusable`."""
-    data, bounds = told
+    data, bounds = case
     try:
         made = fit(data, bounds)
     except PictureUnusable:

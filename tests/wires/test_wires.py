@@ -29,8 +29,8 @@ def test_a_wire_holds(name: str) -> None:
 
     @settings(max_examples=_EXAMPLES.get(name, 150), database=None, deadline=None, suppress_health_check=_UNHEALTHY)
     @given(wire.inputs)
-    def trial(told: object) -> None:
-        read.append(wire.read(told))
+    def trial(case: object) -> None:
+        read.append(wire.read(case))
 
     trial()
     assert sum(read) >= len(read) * _READ.get(name, 0.05), "the mutations leave nothing of the structure"

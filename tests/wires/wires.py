@@ -238,8 +238,8 @@ def _refusable(read: Callable[[], Any]) -> bool:
     return True
 
 
-def _hook(told: tuple[str, bytes]) -> bool:
-    return _refusable(lambda: read_hook(HookKind(told[0]), told[1]))
+def _hook(case: tuple[str, bytes]) -> bool:
+    return _refusable(lambda: read_hook(HookKind(case[0]), case[1]))
 
 
 def _slash_json(body: bytes) -> bool:
@@ -287,8 +287,8 @@ def _frame(body: bytes) -> bool:
     return True
 
 
-def _event_frame(told: tuple[str, Any, bool]) -> bytes:
-    name, data, wrapped = told
+def _event_frame(case: tuple[str, Any, bool]) -> bytes:
+    name, data, wrapped = case
     if wrapped and isinstance(data, dict):  # the server puts some objects into strings
         data = {key: json.dumps(item) if isinstance(item, (dict, list)) else item for key, item in data.items()}
     return written({"event": name, "data": data, "broadcast": {"channel_id": "c1", "user_id": "u2"}, "seq": 3})
@@ -305,8 +305,8 @@ _DECODERS: Mapping[str, Callable[[object], Any]] = {
 }
 
 
-def _rest(told: tuple[str, bytes]) -> bool:
-    (kind, body), is_read = told, True
+def _rest(case: tuple[str, bytes]) -> bool:
+    (kind, body), is_read = case, True
     try:
         value = read_json(body, "GET /x")
         assert_clean(value)

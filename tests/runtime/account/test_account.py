@@ -72,14 +72,14 @@ async def test_a_token_that_is_rotated_during_a_turn_costs_no_answer(harness: Ha
     await harness.start()
     door = Door(harness)
     harness.script = [Say("one two three four five six", delay=1.0)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(3.0)
     door.is_shut = True
     await trio.sleep(60)
     door.is_shut = False
     await harness.settled(within=900)
     assert harness.answers() == ["one two three four five six"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     logbook.said("the server refuses the token")
 
 

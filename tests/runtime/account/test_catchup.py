@@ -29,12 +29,12 @@ async def test_what_was_said_while_away_is_answered_once_and_in_order(harness: H
     await harness.start()
     await absent(harness, 60)
     harness.script = lambda request: [Say("re: " + request.messages[-1].text.splitlines()[-1][:40])]
-    asked = [harness.say(f"@helper number {n}") for n in range(3)]
+    questions = [harness.say(f"@helper number {n}") for n in range(3)]
     await harness.start()
     await harness.settled()
     await trio.sleep(30)
     assert len(harness.answers()) == 3
-    assert [await harness.state(post) for post in asked] == ["delivered"] * 3
+    assert [await harness.state(post) for post in questions] == ["delivered"] * 3
 
 
 async def test_a_mention_that_was_added_while_away_is_answered_once(harness: Harness) -> None:
@@ -65,9 +65,9 @@ async def test_what_was_said_before_the_first_start_is_not_answered(harness: Har
     assert await harness.state(old) == "none"
     harness.say("hello")  # for the second pass to read the channel, a little of its past included
     await trio.sleep(30)
-    seen = await harness.store.admission.decision(ACCOUNT, old.id)
-    assert seen is not None
-    assert (seen.decision, seen.reason) == ("ignore", "before_first_start")
+    decision = await harness.store.admission.decision(ACCOUNT, old.id)
+    assert decision is not None
+    assert (decision.decision, decision.reason) == ("ignore", "before_first_start")
     harness.edit(old, "@helper not so long ago")
     await harness.settled()
     await absent(harness, 20)
@@ -90,14 +90,14 @@ async def test_what_was_said_before_the_first_start_is_not_answered_after_a_rest
     harness.world.restart()
     await trio.sleep(20)
     harness.say("hello")
-    asked = harness.say("@helper hello?")
+    question = harness.say("@helper hello?")
     for _ in range(2):
         await harness.start()
         await harness.settled()
         await absent(harness, 20)
         harness.say("hello again")
     assert harness.answers() == ["here"]
-    assert (await harness.state(old), await harness.state(asked)) == ("none", "delivered")
+    assert (await harness.state(old), await harness.state(question)) == ("none", "delivered")
 
 
 async def test_news_that_are_all_too_old_are_told_once(harness: Harness) -> None:
@@ -140,11 +140,11 @@ async def test_too_many_posts_are_cut_and_told(harness: Harness) -> None:
     await harness.start({"catchup": {"maxPosts": 2}})
     await absent(harness, 60)
     harness.script = [Say("here")]
-    asked = [harness.say(f"@helper {n}") for n in range(4)]
+    questions = [harness.say(f"@helper {n}") for n in range(4)]
     await harness.start({"catchup": {"maxPosts": 2}})
     await harness.settled()
     await trio.sleep(30)
-    assert [await harness.state(post) for post in asked] == ["none", "none", "delivered", "delivered"]
+    assert [await harness.state(post) for post in questions] == ["none", "none", "delivered", "delivered"]
     assert sum("there were too many" in text for text in harness.answers()) == 1
 
 
@@ -153,10 +153,10 @@ async def test_switched_off_nothing_is_read_back(harness: Harness) -> None:
     settings: dict[str, Any] = {"catchup": {"enabled": False}, "connection": {"auditSeconds": 10}}
     await harness.start(settings)
     await absent(harness, 60)
-    asked = harness.say("@helper hello?")
+    question = harness.say("@helper hello?")
     await harness.start(settings)
     await trio.sleep(120)
-    assert await harness.state(asked) == "none"
+    assert await harness.state(question) == "none"
 
 
 async def test_a_place_that_was_only_edited_since_is_read_once(harness: Harness) -> None:
@@ -183,9 +183,9 @@ async def test_a_loss_without_an_error_is_found_by_the_audit(harness: Harness) -
     harness.world.hub._connections.clear()  # the socket stays open and answers pings, but no event comes any more
     dials = len(harness.streams)
     harness.script = [Say("found")]
-    asked = harness.say("@helper do you hear me?")
+    question = harness.say("@helper do you hear me?")
     await trio.sleep(60)
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert len(harness.streams) == dials + 1
     harness.say("@helper and now?")
     await trio.sleep(5)
@@ -220,11 +220,11 @@ async def test_a_new_channels_first_post_is_not_lost_to_a_fast_clock(harness: Ha
     assert marks[ChannelId(channel.id)] <= harness.now_ms() - 60_000
     await absent(harness, 1)
     harness.script = [Say("hello")]
-    asked = harness.say("hi", channel=channel)
+    question = harness.say("hi", channel=channel)
     await trio.sleep(1200)
     await harness.start()
     await harness.settled()
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_polling_counts_no_connections(harness: Harness) -> None:
@@ -278,10 +278,10 @@ async def test_a_start_asks_for_channels_with_news_only(harness: Harness) -> Non
     assert harness.calls("GET", "/posts") == 0
     await absent(harness, 60)
     harness.script = [Say("here")]
-    asked = [harness.say("@helper hi", channel=channel) for channel in channels[:5]]
+    questions = [harness.say("@helper hi", channel=channel) for channel in channels[:5]]
     before = harness.calls("GET")
     await harness.start()
     await harness.settled()
     await trio.sleep(90)
     assert harness.calls("GET") - before < 60
-    assert [await harness.state(post) for post in asked] == ["delivered"] * 5
+    assert [await harness.state(post) for post in questions] == ["delivered"] * 5

@@ -25,10 +25,10 @@ async def test_without_a_word_every_connection_passes_the_guard() -> None:
 
 async def test_what_is_plugged_in_is_used() -> None:
     """The simulation's server gets the address that was asked for."""
-    asked: list[str] = []
+    urls: list[str] = []
 
     def transport(url: str) -> httpx.AsyncBaseTransport:
-        asked.append(url)
+        urls.append(url)
         return httpx.MockTransport(lambda _request: httpx.Response(204))
 
     async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
@@ -37,6 +37,6 @@ async def test_what_is_plugged_in_is_used() -> None:
     dependencies = Dependencies(http_transport=transport, open_stream=open_stream)
     async with httpx.AsyncClient(transport=dependencies.transport("http://mm.test", NetPolicy())) as client:
         assert (await client.get("http://mm.test/")).status_code == 204
-    assert asked == ["http://mm.test"]
+    assert urls == ["http://mm.test"]
     with pytest.raises(OSError, match=r"mm\.test:80 None"):
         await dependencies.stream_opener(NetPolicy())("mm.test", 80, None)

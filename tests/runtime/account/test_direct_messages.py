@@ -24,10 +24,10 @@ async def write_to_bob(harness: Harness, statuses: list[int], **retry: int) -> t
         headers = (("content-type", "application/json"),)
         return SandboxResponse(left.pop(0), headers, b'{"id": "x", "message": "no"}') if left else None
 
-    told: list[Any] = []
+    results: list[Any] = []
 
     def script(request: Any) -> Any:
-        told.append((yield CallTool("message", {"action": "send", "target": "@bob", "message": "psst"})))
+        results.append((yield CallTool("message", {"action": "send", "target": "@bob", "message": "psst"})))
         yield Say("done")
 
     await harness.start({"dmChannelRetry": retry, "actions": {"membersOnly": False}})
@@ -35,7 +35,7 @@ async def write_to_bob(harness: Harness, statuses: list[int], **retry: int) -> t
     harness.faults.before_rules.append(refuse)
     harness.say("@helper go")
     await harness.settled()
-    text = told[0].text
+    text = results[0].text
     between = [later - earlier for earlier, later in pairwise(times)]
     return json.loads(text) if text.startswith("{") else {"failed": text}, between
 
@@ -54,8 +54,8 @@ async def test_dm_channel_retry(
     harness: Harness, retry: dict[str, int], statuses: list[int], waits: list[tuple[float, float]]
 ) -> None:
     """Transient failures are tried again by the configured policy, then the message goes out."""
-    told, between = await write_to_bob(harness, statuses, **retry)
-    assert told["ok"] is True
+    result, between = await write_to_bob(harness, statuses, **retry)
+    assert result["ok"] is True
     assert harness.answers(harness.world.direct(harness.bob, harness.bot)) == ["psst"]
     assert len(between) == len(waits)
     assert all(low - 0.01 <= wait <= high + 0.01 for (low, high), wait in zip(waits, between))
@@ -64,13 +64,13 @@ async def test_dm_channel_retry(
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_permanent_refusals_are_not_retried(harness: Harness, status: int) -> None:
     """Any other 4xx is final at once."""
-    told, between = await write_to_bob(harness, [status])
-    assert told["failed"].startswith("Not sent to @bob")
+    result, between = await write_to_bob(harness, [status])
+    assert result["failed"].startswith("Not sent to @bob")
     assert between == []
 
 
 async def test_the_outbox_outlasts_the_retries(harness: Harness) -> None:
     """`maxRetries` bounds one job of the scheduler; the message is not lost for it."""
-    told, between = await write_to_bob(harness, [503] * 3, maxRetries=1)
-    assert told["ok"] is True
+    result, between = await write_to_bob(harness, [503] * 3, maxRetries=1)
+    assert result["ok"] is True
     assert len(between) == 3

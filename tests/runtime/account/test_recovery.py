@@ -17,10 +17,10 @@ async def interrupted(harness: Harness) -> object:
     """Crash while a draft shows some words; returns the message."""
     await harness.start()
     harness.script = [SLOW]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: any("two" in text for text in harness.answers()))
     await harness.crash()
-    return asked
+    return question
 
 
 async def test_a_turn_goes_on_in_its_draft(harness: Harness) -> None:
@@ -46,7 +46,7 @@ async def test_a_draft_whose_row_was_lost_with_the_process(harness: Harness) -> 
         return None
 
     harness.faults.after_rules.append(hang)
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await made.wait()
     await harness.crash()
     harness.faults.after_rules.clear()
@@ -54,7 +54,7 @@ async def test_a_draft_whose_row_was_lost_with_the_process(harness: Harness) -> 
     await harness.start()
     await harness.settled()
     assert harness.answers() == ["one"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_message_deleted_while_the_gateway_was_down(harness: Harness) -> None:
@@ -62,15 +62,15 @@ async def test_a_message_deleted_while_the_gateway_was_down(harness: Harness) ->
     await harness.start()
     root = harness.say("a thread")
     harness.script = [SLOW]
-    asked = harness.say("@helper count", root=root)
+    question = harness.say("@helper count", root=root)
     await harness.until(lambda: any("two" in text for text in harness.answers()))
     await harness.crash()
-    harness.delete(asked)
+    harness.delete(question)
     await harness.start()
     await harness.settled()
     assert len(harness.stage.requests) == 1
     assert harness.answers()[0].endswith(STOPPED)
-    assert await harness.state(asked) == "cancelled: the message was deleted"
+    assert await harness.state(question) == "cancelled: the message was deleted"
 
 
 async def test_a_message_edited_while_the_gateway_was_down(harness: Harness) -> None:
@@ -78,18 +78,18 @@ async def test_a_message_edited_while_the_gateway_was_down(harness: Harness) -> 
     await harness.start()
     ended = ToolEnded("1", "look", ToolStatus.COMPLETED, "the result")
     harness.script = [Say("Let me look."), ToolStarted("1", "look", {}), ended, Pause(600)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(harness.answers)
     [draft] = harness.ours()
     await harness.crash()
-    harness.edit(asked, "@helper count backwards")
+    harness.edit(question, "@helper count backwards")
     harness.script = [Say("three two one", delay=0.01)]
     await harness.start()
     await harness.settled()
     [message] = harness.stage.requests[-1].messages
     assert "count backwards" in message.text
     assert [(post.id, post.message) for post in harness.ours()] == [(draft.id, "three two one")]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_turn_whose_obligations_had_ended(harness: Harness) -> None:
@@ -109,14 +109,14 @@ async def test_removed_while_the_gateway_was_down(harness: Harness) -> None:
     room = harness.world.create_channel(harness.team, "room", harness.alice, harness.bot, private=True)
     await harness.start()
     harness.script = [SLOW]
-    asked = harness.say("@helper count", channel=room)
+    question = harness.say("@helper count", channel=room)
     await harness.until(lambda: harness.answers(room))
     await harness.crash()
     harness.world.membership.remove(room, harness.world.users.get(harness.bot.id), harness.alice)
     await harness.start()
     await harness.settled()
     assert len(harness.stage.requests) == 1
-    assert await harness.state(asked) == "cancelled: the bot was removed from the channel"
+    assert await harness.state(question) == "cancelled: the bot was removed from the channel"
 
 
 @pytest.mark.parametrize("at", ["POST", "PUT"])
@@ -133,14 +133,14 @@ async def test_a_decided_answer_is_delivered_once(harness: Harness, at: str) -> 
         return None
 
     harness.faults.after_rules.append(hang)
-    asked = harness.say("@helper say it")
+    question = harness.say("@helper say it")
     await sent.wait()
     await harness.crash()
     harness.faults.after_rules.clear()
     await harness.start()
     await harness.settled()
     assert harness.answers() == ["the final words"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert len(harness.stage.requests) == 1
 
 
@@ -149,7 +149,7 @@ async def test_orderly_restarts_are_no_attempts(harness: Harness) -> None:
     """However often the gateway is updated while an agent works for hours: the answer is not given up for that."""
     harness.script = [Pause(600)]
     await harness.start()
-    asked = harness.say("@helper think")
+    question = harness.say("@helper think")
     for _ in range(9):
         await harness.until(lambda: harness.stage.open)
         await harness.stop()
@@ -160,19 +160,19 @@ async def test_orderly_restarts_are_no_attempts(harness: Harness) -> None:
     await harness.start()
     await harness.settled()
     assert harness.answers() == ["an answer"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_message_that_kills_its_turns_is_given_up(harness: Harness) -> None:
     """After several attempts it is answered with words, so that it can't take the account down for ever."""
     harness.script = [Pause(600)]
     await harness.start()
-    asked = harness.say("@helper think")
+    question = harness.say("@helper think")
     for _ in range(2):
         await harness.until(lambda: harness.stage.open)
         await harness.crash()
         await harness.start()
     await harness.settled()
     assert harness.answers() == ["I could not answer this, after several tries."]
-    assert await harness.state(asked) == "failed: gave up at attempt 3"
+    assert await harness.state(question) == "failed: gave up at attempt 3"
     assert len(harness.stage.requests) == 2

@@ -54,7 +54,7 @@ async def test_what_was_open_in_the_backup_and_answered_since(harness: Harness, 
     """Its turn ends, and the post with the answer stays as it is."""
     await harness.start()
     harness.script = [Say("one two three four", delay=1.0)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: any("two" in text for text in harness.answers()))
     harness.journal.backup(backup)
     await harness.settled()
@@ -64,7 +64,7 @@ async def test_what_was_open_in_the_backup_and_answered_since(harness: Harness, 
     await harness.start()
     await harness.settled()
     assert [(post.id, post.message) for post in harness.ours(deleted=True)] == [(answer.id, "one two three four")]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert len(harness.stage.requests) == 1
 
 

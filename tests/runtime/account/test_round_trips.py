@@ -31,7 +31,7 @@ async def test_a_command_and_a_click_come_back(harness: Harness) -> None:
     assert {command.trigger for command in harness.world.commands.of_team(harness.team.id)} == before
     await trio.sleep(60)
     own = harness.world.direct(harness.bot, harness.bot)
-    assert [bool(said.deleted_at) for said in harness.world.transcript(own)] == [True]
+    assert [bool(entry.deleted_at) for entry in harness.world.transcript(own)] == [True]
     assert harness.stage.requests == []
     assert harness.gateway is not None
     (account,) = harness.gateway.health.accounts

@@ -18,7 +18,7 @@ def attach(harness: Harness, *files: tuple[str, bytes]) -> tuple[str, ...]:
     return tuple(harness.world.files.add(harness.alice.id, harness.square.id, name, data).id for name, data in files)
 
 
-async def asked(harness: Harness, *files: tuple[str, bytes], images: bool = True, **settings: Any) -> Any:
+async def sent_message(harness: Harness, *files: tuple[str, bytes], images: bool = True, **settings: Any) -> Any:
     """The last message of the request that a post with these files makes."""
     models = {"providers": {"stage": {"models": [{"id": "play", "images": images}]}}}
     await harness.start(settings, models=models)
@@ -30,21 +30,21 @@ async def asked(harness: Harness, *files: tuple[str, bytes], images: bool = True
 
 async def test_an_image_for_a_model_that_takes_them(harness: Harness) -> None:
     """It goes along as an image; the text names it."""
-    message = await asked(harness, ("a.png", PNG))
+    message = await sent_message(harness, ("a.png", PNG))
     assert [(image.mime, image.data) for image in message.images] == [("image/png", PNG)]
     assert "look\n[file a.png, image/png, 48 bytes; the image is attached]" in message.text
 
 
 async def test_an_image_for_a_model_that_does_not(harness: Harness) -> None:
     """It is a marker with name, type and size."""
-    message = await asked(harness, ("a.png", PNG), images=False)
+    message = await sent_message(harness, ("a.png", PNG), images=False)
     assert message.images == ()
     assert "[file a.png, image/png, 48 bytes; its content is not shown]" in message.text
 
 
 async def test_a_text_is_inlined_whatever_it_is_called(harness: Harness) -> None:
     """Content decides; the fence is longer than any inside."""
-    message = await asked(harness, ("notes.exe", b"one\n```\ntwo\n```\n"))
+    message = await sent_message(harness, ("notes.exe", b"one\n```\ntwo\n```\n"))
     assert "[file notes.exe, text/plain, 16 bytes]\n````\none\n```\ntwo\n```\n````" in message.text
 
 
@@ -68,7 +68,7 @@ async def test_no_file_passes_for_lines_of_the_gateway(harness: Harness, where: 
     lines = end.join(["notes", *FORGED, "end"])
     content = lines if where != "name" else "x"
     name = lines[:200] if where != "content" else "a.txt"
-    message = await asked(harness, (name, content.encode()), ("b.txt", b"second"))
+    message = await sent_message(harness, (name, content.encode()), ("b.txt", b"second"))
     read = [line.lstrip(" \t\u200b") for line in message.text.splitlines()]
     ours = [line for line in read if line.startswith("[")]
     head, first, second, foot = ours
@@ -84,21 +84,21 @@ async def test_no_file_passes_for_lines_of_the_gateway(harness: Harness, where: 
 async def test_the_text_budget_is_shared(harness: Harness) -> None:
     """What does not fit is said; later texts become markers."""
     size = attachments.TEXT_BUDGET
-    message = await asked(harness, ("a.txt", b"a" * (size + 5)), ("b.txt", b"bb"))
+    message = await sent_message(harness, ("a.txt", b"a" * (size + 5)), ("b.txt", b"bb"))
     assert message.text.count("more characters are not shown]") == 1
     assert "its content is not shown]" in message.text
 
 
 async def test_a_binary_that_calls_itself_an_image_is_a_marker(harness: Harness) -> None:
     """The type is by content."""
-    message = await asked(harness, ("a.png", b"\x7fELF\0\0"))
+    message = await sent_message(harness, ("a.png", b"\x7fELF\0\0"))
     assert message.images == ()
     assert "application/x-elf" in message.text
 
 
 async def test_the_limit_is_media_max_mb(harness: Harness) -> None:
     """A larger file is not fetched."""
-    message = await asked(harness, ("big.bin", b"\1" * 200_000), mediaMaxMb=0.1)
+    message = await sent_message(harness, ("big.bin", b"\1" * 200_000), mediaMaxMb=0.1)
     assert "195.3 KiB; it is too large to be read]" in message.text
     assert harness.calls("GET", "/info") > 0
 
@@ -111,7 +111,7 @@ async def test_a_file_that_cannot_be_had_leaves_the_documented_line(harness: Har
         return SandboxResponse(500, (), b"") if is_download else None
 
     harness.faults.before_rules.append(broken)
-    message = await asked(harness, ("a.txt", b"a"), ('b"[x].txt', b"b"))
+    message = await sent_message(harness, ("a.txt", b"a"), ('b"[x].txt', b"b"))
     assert message.text.count("[mattermost 2 attachments unavailable]") == 1
     assert '"a.txt"' in message.text
     assert '"b\\" x .txt"' in message.text
@@ -180,9 +180,9 @@ async def test_a_picture_is_shown_as_long_as_it_is_talked_about(harness: Harness
     harness.faults.before_rules.append(lost)
     harness.say("@helper and its size?", root=root)
     await harness.settled()
-    asked = harness.stage.requests[-1].messages[0]
-    assert asked.images == ()
-    assert asked.text.endswith("[1 image above is not shown any more]")
+    first_message = harness.stage.requests[-1].messages[0]
+    assert first_message.images == ()
+    assert first_message.text.endswith("[1 image above is not shown any more]")
 
 
 async def test_a_picture_that_failed_a_turn_is_not_sent_again(harness: Harness) -> None:

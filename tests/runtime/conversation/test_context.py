@@ -12,8 +12,8 @@ def test_what_the_agent_was_told() -> None:
     """A message is known by its id, and its words by where they stand; files that were read follow them."""
     job = a_job("a")
     message = evolve(job.inbound, post_id="p1", text="count", create_at=1_700_000_000_000)
-    said: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
-    rendered = render_message("count", post_id=PostId("p1"), channel_id=message.channel_id, **said)
+    sender: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
+    rendered = render_message("count", post_id=PostId("p1"), channel_id=message.channel_id, **sender)
     assert (is_in_prompt(message, rendered), is_in_prompt_verbatim(message, rendered)) == (True, True)
     with_file = rendered.replace("count\n", "count\n[file a.txt]\n")
     assert is_in_prompt_verbatim(message, with_file)
@@ -28,8 +28,8 @@ def test_words_told_by_an_older_version() -> None:
     job = a_job("a")
     text = "count\n[Current message, reply to this]"
     message = evolve(job.inbound, post_id="p1", text=text, create_at=1_700_000_000_000)
-    said: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
-    rendered = render_message(text, post_id=PostId("p1"), channel_id=message.channel_id, **said)
+    sender: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
+    rendered = render_message(text, post_id=PostId("p1"), channel_id=message.channel_id, **sender)
     assert "\\[Current" in rendered
     assert is_in_prompt_verbatim(message, rendered)
     assert is_in_prompt_verbatim(message, rendered.replace("\\", ""))
@@ -38,8 +38,8 @@ def test_words_told_by_an_older_version() -> None:
 def test_a_first_line_told_by_an_older_version() -> None:
     """It escaped further lines only."""
     message = evolve(a_job("a").inbound, post_id="p1", text="[Event] x\n[Current message]", create_at=1_700_000_000_000)
-    said: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
-    rendered = render_message(message.text, post_id=PostId("p1"), channel_id=message.channel_id, **said)
+    sender: dict[str, Any] = {"name": message.user_name, "user_id": message.user_id, "at": message.create_at}
+    rendered = render_message(message.text, post_id=PostId("p1"), channel_id=message.channel_id, **sender)
     assert ": \\[Event]" in rendered
-    for told in (rendered, rendered.replace(": \\[Event]", ": [Event]"), rendered.replace("\\", "")):
-        assert is_in_prompt_verbatim(message, told)
+    for prompt_text in (rendered, rendered.replace(": \\[Event]", ": [Event]"), rendered.replace("\\", "")):
+        assert is_in_prompt_verbatim(message, prompt_text)

@@ -59,28 +59,28 @@ def names(batch: Batch | None) -> tuple[list[str], list[str]]:
 
 
 def filled(rules: QueueRules, *jobs: Job, running: bool = True) -> tuple[Mailbox, list[str]]:
-    box, gone = Mailbox(), []
+    mailbox, gone = Mailbox(), []
     for job in jobs:
-        gone += [dropped.trigger for dropped in box.arrive(job, rules, running=running)[1]]
-    return box, gone
+        gone += [dropped.trigger for dropped in mailbox.arrive(job, rules, running=running)[1]]
+    return mailbox, gone
 
 
 def test_followups_come_one_by_one() -> None:
     """Each waiting message gets a turn of its own, oldest first."""
-    box, _ = filled(FOLLOWUP, a_job("a"), a_job("b"))
-    assert [names(box.take(FOLLOWUP)), names(box.take(FOLLOWUP))] == [(["a"], []), (["b"], [])]
-    assert box.take(FOLLOWUP) is None
+    mailbox, _ = filled(FOLLOWUP, a_job("a"), a_job("b"))
+    assert [names(mailbox.take(FOLLOWUP)), names(mailbox.take(FOLLOWUP))] == [(["a"], []), (["b"], [])]
+    assert mailbox.take(FOLLOWUP) is None
 
 
 def test_too_many_are_summed_up() -> None:
     """Beyond the cap the oldest are kept as one line each, and their jobs join the next turn."""
-    box, gone = filled(FOLLOWUP, *map(a_job, "abcd"))
-    batch = box.take(FOLLOWUP)
+    mailbox, gone = filled(FOLLOWUP, *map(a_job, "abcd"))
+    batch = mailbox.take(FOLLOWUP)
     assert gone == []
     assert names(batch) == (["c"], ["a", "b"])
     assert batch is not None
     assert batch.lines == ("alice: text of a", "alice: text of b")
-    assert names(box.take(FOLLOWUP)) == (["d"], [])
+    assert names(mailbox.take(FOLLOWUP)) == (["d"], [])
 
 
 @pytest.mark.parametrize(
@@ -89,51 +89,51 @@ def test_too_many_are_summed_up() -> None:
 def test_too_many_are_given_back(drop: DropRule, gone: list[str], left: list[str]) -> None:
     """The other rules hand out whose obligation is to be ended."""
     rules = evolve(FOLLOWUP, drop=drop)
-    box, dropped = filled(rules, *map(a_job, "abc"))
+    mailbox, dropped = filled(rules, *map(a_job, "abc"))
     assert dropped == gone
-    assert [names(box.take(rules))[0][0] for _ in left] == left
+    assert [names(mailbox.take(rules))[0][0] for _ in left] == left
 
 
 def test_collected_messages_come_together() -> None:
     """One turn answers all of them."""
     rules = QueueRules(QueueMode.COLLECT)
-    box, _ = filled(rules, *map(a_job, "abc"))
-    assert names(box.take(rules)) == (["a", "b", "c"], [])
+    mailbox, _ = filled(rules, *map(a_job, "abc"))
+    assert names(mailbox.take(rules)) == (["a", "b", "c"], [])
 
 
 def test_a_turn_to_go_on_with_comes_first() -> None:
     """Jobs of an earlier turn stay together, before what is new."""
-    box, _ = filled(FOLLOWUP, a_job("new"), a_job("a", "t1"), a_job("b", "t1"), a_job("c", "t2"))
-    assert [names(box.take(FOLLOWUP))[0] for _ in range(3)] == [["a", "b"], ["c"], ["new"]]
+    mailbox, _ = filled(FOLLOWUP, a_job("new"), a_job("a", "t1"), a_job("b", "t1"), a_job("c", "t2"))
+    assert [names(mailbox.take(FOLLOWUP))[0] for _ in range(3)] == [["a", "b"], ["c"], ["new"]]
 
 
 def test_a_turn_to_go_on_with_is_not_torn() -> None:
     """Its jobs are answered together, however many they are; nothing else finds room behind them."""
-    box = Mailbox(capacity=2)
+    mailbox = Mailbox(capacity=2)
     for name in "abc":
-        assert box.arrive(a_job(name, "t1"), FOLLOWUP, running=False)[0] is ArrivalResult.WAITS
-    assert box.arrive(a_job("d"), FOLLOWUP, running=False)[0] is ArrivalResult.SPILLED
-    assert names(box.take(FOLLOWUP)) == (["a", "b", "c"], [])
+        assert mailbox.arrive(a_job(name, "t1"), FOLLOWUP, running=False)[0] is ArrivalResult.WAITS
+    assert mailbox.arrive(a_job("d"), FOLLOWUP, running=False)[0] is ArrivalResult.SPILLED
+    assert names(mailbox.take(FOLLOWUP)) == (["a", "b", "c"], [])
 
 
 def test_a_full_mailbox_spills() -> None:
     """What memory has no room for is left to the journal."""
-    box = Mailbox(2)
-    fates = [box.arrive(a_job(name), QueueRules(QueueMode.FOLLOWUP), running=True)[0] for name in "abc"]
+    mailbox = Mailbox(2)
+    fates = [mailbox.arrive(a_job(name), QueueRules(QueueMode.FOLLOWUP), running=True)[0] for name in "abc"]
     assert fates == [ArrivalResult.WAITS, ArrivalResult.WAITS, ArrivalResult.SPILLED]
-    assert box.has_spilled
+    assert mailbox.has_spilled
 
 
 def test_removing_and_replacing_reach_every_place() -> None:
     """QueuedMessage, summed up and resumed jobs alike."""
-    box, _ = filled(FOLLOWUP, a_job("sum"), a_job("b"), a_job("c"), a_job("res", "t"))
+    mailbox, _ = filled(FOLLOWUP, a_job("sum"), a_job("b"), a_job("c"), a_job("res", "t"))
     for name in ("sum", "b", "res"):
         job = a_job(name)
-        assert box.replace(evolve(job, inbound=job.inbound.with_text("new words")))
-    assert not box.replace(a_job("unknown"))
-    assert {job.inbound.text for job in box.remove(lambda job: job.trigger in ("sum", "b", "res"))} == {"new words"}
-    assert len(box) == 1
-    assert names(box.take(FOLLOWUP)) == (["c"], [])
+        assert mailbox.replace(evolve(job, inbound=job.inbound.with_text("new words")))
+    assert not mailbox.replace(a_job("unknown"))
+    assert {job.inbound.text for job in mailbox.remove(lambda job: job.trigger in ("sum", "b", "res"))} == {"new words"}
+    assert len(mailbox) == 1
+    assert names(mailbox.take(FOLLOWUP)) == (["c"], [])
 
 
 # in the town
@@ -154,7 +154,7 @@ async def ask_during(harness: Harness, *texts: str, script: Any = None) -> list[
     return posts
 
 
-def asked(request: TurnRequest) -> str:
+def prompt_of(request: TurnRequest) -> str:
     return request.messages[-1].text
 
 
@@ -165,7 +165,7 @@ async def test_followup(harness: Harness) -> None:
     posts = await ask_during(harness, "second", "third")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 3
-    assert [word in asked(request) for word, request in zip(("first", "second", "third"), harness.stage.requests)]
+    assert [word in prompt_of(request) for word, request in zip(("first", "second", "third"), harness.stage.requests)]
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -176,8 +176,8 @@ async def test_collect(harness: Harness) -> None:
     posts = await ask_during(harness, "second", "third")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 2
-    assert "second" in asked(harness.stage.requests[1])
-    assert "third" in asked(harness.stage.requests[1])
+    assert "second" in prompt_of(harness.stage.requests[1])
+    assert "third" in prompt_of(harness.stage.requests[1])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -223,7 +223,7 @@ async def test_steer_that_the_agent_never_hears(harness: Harness) -> None:
     posts = await ask_during(harness, "second")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 2
-    assert "second" in asked(harness.stage.requests[1])
+    assert "second" in prompt_of(harness.stage.requests[1])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 2
 
 
@@ -298,10 +298,10 @@ async def test_a_full_queue_that_sums_up(harness: Harness) -> None:
     posts = await ask_during(harness, "second", "third", "fourth")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 2
-    assert "[Messages that there was no room to queue]\n- alice: second\n- alice: third" in asked(
+    assert "[Messages that there was no room to queue]\n- alice: second\n- alice: third" in prompt_of(
         harness.stage.requests[1]
     )
-    assert "fourth" in asked(harness.stage.requests[1])
+    assert "fourth" in prompt_of(harness.stage.requests[1])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 4
 
 
@@ -352,8 +352,8 @@ async def test_an_edit_of_one_of_several(harness: Harness) -> None:
     harness.script = [Say("for both", delay=0.01)]
     harness.edit(posts[1], "@helper other words")
     await harness.settled()
-    assert "other words" in asked(harness.stage.requests[2])
-    assert "third" in asked(harness.stage.requests[2])
+    assert "other words" in prompt_of(harness.stage.requests[2])
+    assert "third" in prompt_of(harness.stage.requests[2])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -364,8 +364,8 @@ async def test_the_deletion_of_one_of_several(harness: Harness) -> None:
     await harness.until(lambda: len(harness.stage.requests) == 2)
     harness.delete(posts[1])
     await harness.settled()
-    assert "third" in asked(harness.stage.requests[2])
-    assert "second" not in asked(harness.stage.requests[2])
+    assert "third" in prompt_of(harness.stage.requests[2])
+    assert "second" not in prompt_of(harness.stage.requests[2])
     states = [await harness.state(post) for post in posts]
     assert states == ["delivered", "cancelled: the message was deleted", "delivered"]
 

@@ -96,9 +96,9 @@ def attach(harness: Harness, *files: tuple[str, bytes]) -> tuple[str, ...]:
 
 
 async def post(harness: Harness, *files: tuple[str, bytes], root: Any = "") -> Any:
-    said = harness.say("@helper look", file_ids=attach(harness, *files), root=root)
+    question = harness.say("@helper look", file_ids=attach(harness, *files), root=root)
     await harness.settled()
-    return said
+    return question
 
 
 @pytest.mark.slow

@@ -28,9 +28,9 @@ async def sessions(harness: Harness) -> dict[str, str]:
 
 
 async def session_of(harness: Harness, post: PostRecord) -> str:
-    seen = await harness.store.admission.decision(ACCOUNT, post.id)
-    assert seen is not None
-    return str(seen.session)
+    decision = await harness.store.admission.decision(ACCOUNT, post.id)
+    assert decision is not None
+    return str(decision.session)
 
 
 def place(harness: Harness, name: str) -> ChannelRecord:

@@ -23,21 +23,21 @@ async def test_a_message_is_seen_and_then_done(harness: Harness, last: Step, sho
     """The first reaction gives way to the second."""
     await harness.start(ACKS)
     harness.script = [Pause(2), last]
-    asked = harness.say("@helper go")
-    await harness.until(lambda: reactions(harness, asked) == ["eyes"])
+    question = harness.say("@helper go")
+    await harness.until(lambda: reactions(harness, question) == ["eyes"])
     await harness.settled()
-    await harness.until(lambda: reactions(harness, asked) == shown)
+    await harness.until(lambda: reactions(harness, question) == shown)
 
 
 async def test_a_stopped_message(harness: Harness) -> None:
     """It is neither done nor failed."""
     await harness.start(ACKS)
     harness.script = [Pause(60)]
-    asked = harness.say("@helper go")
-    await harness.until(lambda: reactions(harness, asked) == ["eyes"])
-    harness.say("@helper stop", root=asked)
+    question = harness.say("@helper go")
+    await harness.until(lambda: reactions(harness, question) == ["eyes"])
+    harness.say("@helper stop", root=question)
     await harness.settled()
-    await harness.until(lambda: reactions(harness, asked) == [])
+    await harness.until(lambda: reactions(harness, question) == [])
 
 
 async def test_a_refused_reaction(harness: Harness) -> None:
@@ -49,9 +49,9 @@ async def test_a_refused_reaction(harness: Harness) -> None:
     harness.faults.before_rules.append(refuse)
     await harness.start(ACKS)
     harness.script = [Say("yes")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await harness.settled()
-    assert (harness.answers(), await harness.state(asked)) == (["yes"], "delivered")
+    assert (harness.answers(), await harness.state(question)) == (["yes"], "delivered")
 
 
 async def test_none_by_default(harness: Harness) -> None:

@@ -66,7 +66,7 @@ async def test_a_lost_answer_makes_no_second_post() -> None:
         found = await place.outbound.targets.resolve("#square")
         sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("once")))
         assert faults.seen == 1
-        assert [said.message for said in place.world.transcript(place.square)] == ["once"]
+        assert [entry.message for entry in place.world.transcript(place.square)] == ["once"]
         assert sent_posts.is_complete
 
 

@@ -137,8 +137,8 @@ async def test_a_letter_is_written_down_sent_and_confirmed(
     assert (post.message, post.root_id, post.file_ids) == ("hello", "root", ("f1",))
     assert post.props == {"attachments": [], "oc_trio": {"k": "turn.0"}}
     assert post.pending_post_id == "bot:turn.0"
-    kept = await row(store)
-    assert (kept.state, kept.post_id, kept.turn, kept.seq, kept.attempts) == (
+    stored = await row(store)
+    assert (stored.state, stored.post_id, stored.turn, stored.seq, stored.attempts) == (
         OutboxState.CONFIRMED,
         "post1",
         "turn",
@@ -150,14 +150,14 @@ async def test_a_letter_is_written_down_sent_and_confirmed(
 @no_time
 async def test_the_row_is_there_before_the_request(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """A crash in the middle of the request finds it in flight."""
-    seen: list[OutboxState] = []
+    states: list[OutboxState] = []
 
     async def look(_key: str) -> None:
-        seen.append((await row(store)).state)
+        states.append((await row(store)).state)
 
     server.hook = look
     await delivery.post(message())
-    assert seen == [OutboxState.SENDING]
+    assert states == [OutboxState.SENDING]
 
 
 @no_time

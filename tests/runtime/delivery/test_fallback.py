@@ -57,18 +57,18 @@ async def test_an_answer_that_the_server_does_not_take(harness: Harness, status:
     await harness.start(OFF)
     fails(harness, status, has_poison)
     harness.script = [Say("some poison")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(900)  # a look every 10 ms, as `settled` has, would take its time
     await harness.settled()
     assert harness.answers() == [STAND_IN]
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
     turn = await turn_of(harness)
     assert [await row(harness, name) for name in (f"{turn}.0", f"instead.{turn}.0")] == [
         OutboxState.DEAD,
         OutboxState.CONFIRMED,
     ]
     harness.script = [Say("at your service")]
-    harness.say("@helper and now?", root=asked)
+    harness.say("@helper and now?", root=question)
     await harness.settled()
     assert harness.answers() == [STAND_IN, "at your service"]
 
@@ -79,11 +79,11 @@ async def test_a_server_that_takes_nothing(harness: Harness) -> None:
     await harness.start(OFF)
     fails(harness, 500, lambda body: True, until=3000)
     harness.script = [Say("an answer")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(3000)
     await harness.settled()
     assert harness.answers() == ["an answer"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert await row(harness, f"instead.{await turn_of(harness)}.0") is OutboxState.DEAD
     assert await harness.store.outbox.unfinished(harness.account) == ()
 
@@ -99,12 +99,12 @@ async def test_a_server_that_is_well_again_when_it_sees_the_stand_in(harness: Ha
     await harness.start(OFF)
     fails(harness, 500, until_then)
     harness.script = [Say("an answer")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(900)
     await harness.settled()
     assert len(stand_ins) == 3  # and the third was taken
     assert harness.answers() == ["an answer"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_part_that_the_server_does_not_take(harness: Harness) -> None:
@@ -112,10 +112,10 @@ async def test_a_part_that_the_server_does_not_take(harness: Harness) -> None:
     await harness.start({**OFF, "textChunkLimit": 20})
     fails(harness, 400, has_poison)
     harness.script = [Say("a first part of it\n\nand then the poison\n\nand a third part")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await harness.settled()
     assert harness.answers() == ["a first part of it", STAND_IN]
-    found = await harness.obligation(asked)
+    found = await harness.obligation(question)
     assert found is not None
     assert list(found.outcome_posts) == [post.id for post in harness.ours()]
 
@@ -125,12 +125,12 @@ async def test_a_part_that_is_not_taken_after_a_preview(harness: Harness) -> Non
     await harness.start({"textChunkLimit": 20, "notify": "final"})
     fails(harness, 400, has_poison)
     harness.script = [Say("a first part of it"), Pause(30), Say("\n\nand then the poison")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(20)
     assert harness.answers() == ["a first part of it"]
     await harness.settled()
     assert harness.answers() == ["a first part of it", STAND_IN]
-    found = await harness.obligation(asked)
+    found = await harness.obligation(question)
     assert found is not None
     assert list(found.outcome_posts) == [post.id for post in harness.ours()]
 
@@ -142,7 +142,7 @@ async def test_a_restart_between_the_stand_in_and_the_end(harness: Harness, is_w
     await harness.start(OFF)
     fails(harness, 500, has_poison)
     harness.script = [Say("some poison")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(550)
     await harness.until(lambda: STAND_IN in harness.answers(), within=300)
     await harness.crash()
@@ -151,7 +151,7 @@ async def test_a_restart_between_the_stand_in_and_the_end(harness: Harness, is_w
     await harness.start(OFF)
     await harness.settled()
     assert harness.answers() == ["some poison" if is_well else STAND_IN]
-    assert (await harness.state(asked)).startswith("delivered" if is_well else "failed: not delivered:")
+    assert (await harness.state(question)).startswith("delivered" if is_well else "failed: not delivered:")
 
 
 async def test_a_proxy_that_refuses_words(harness: Harness) -> None:
@@ -163,10 +163,10 @@ async def test_a_proxy_that_refuses_words(harness: Harness) -> None:
 
     harness.faults.before_rules.append(refuse)
     harness.script = [Say("some poison")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await harness.settled()
     assert harness.answers() == [STAND_IN]
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
 
 
 async def test_who_may_not_post_says_nothing(harness: Harness) -> None:
@@ -174,10 +174,10 @@ async def test_who_may_not_post_says_nothing(harness: Harness) -> None:
     await harness.start(OFF)
     failures = fails(harness, 403, lambda body: True)
     harness.script = [Say("an answer")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await harness.settled()
     assert (harness.answers(), len(failures)) == ([], 1)
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
 
 
 @pytest.mark.slow
@@ -197,13 +197,13 @@ async def test_an_answer_that_is_shown_while_it_grows(
     await harness.start(settings)
     fails(harness, status, has_poison)
     harness.script = [Say("poison at once\n\nand what comes behind it", delay=0.5)]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(1500)
     await harness.settled()
     assert harness.answers() == [STAND_IN]
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
     harness.script = [Say("at your service")]
-    harness.say("@helper and now?", root=asked)
+    harness.say("@helper and now?", root=question)
     await harness.settled()
     assert harness.answers() == [STAND_IN, "at your service"]
     assert await harness.store.outbox.unfinished(harness.account) == ()
@@ -215,14 +215,14 @@ async def test_a_block_in_the_middle(harness: Harness) -> None:
     await harness.start(BLOCKS)
     fails(harness, 500, has_poison)
     harness.script = [Say("a first paragraph\n\nand then the poison\n\nand the last one", delay=0.2)]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(60)
     await harness.crash()
     await harness.start(BLOCKS)
     await trio.sleep(1500)
     await harness.settled()
     assert harness.answers() == ["a first paragraph", STAND_IN]
-    found = await harness.obligation(asked)
+    found = await harness.obligation(question)
     assert found is not None
     assert list(found.outcome_posts) == [post.id for post in harness.ours()]
 
@@ -232,11 +232,11 @@ async def test_the_reply_to_a_command(harness: Harness, status: int) -> None:
     """It is as good as an answer; the next command gets its own."""
     await harness.start()
     fails(harness, status, lambda body: b"as @helper" in body)
-    asked = harness.say("@helper /status")
+    question = harness.say("@helper /status")
     await trio.sleep(900)
     await harness.settled()
     assert harness.answers() == [STAND_IN]
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
     other = harness.say("@helper /think")
     await harness.settled()
     assert harness.answers() == [STAND_IN, "Thinking: default"]
@@ -249,14 +249,14 @@ async def test_a_restart_while_the_reply_to_a_command_is_tried(harness: Harness,
     """It is sent by whoever carries out the command, and by nobody beside."""
     await harness.start()
     fails(harness, 500, lambda body: b"as @helper" in body)
-    asked = harness.say("@helper /status")
+    question = harness.say("@helper /status")
     await trio.sleep(seconds)
     await harness.crash()
     await harness.start()
     await trio.sleep(900)
     await harness.settled()
     assert harness.answers() == [STAND_IN]
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
     assert await harness.store.outbox.unfinished(harness.account) == ()
 
 
@@ -274,13 +274,13 @@ async def test_a_restart_between_a_refusal_and_its_stand_in(harness: Harness) ->
         return None
 
     harness.faults.before_rules.append(hang)
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await hung.wait()
     await harness.crash()
     await harness.start(OFF)
     await harness.settled()
     assert harness.answers() == [STAND_IN]
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
 
 
 @pytest.mark.slow
@@ -371,10 +371,10 @@ async def test_a_place_that_takes_not_even_the_words(harness: Harness) -> None:
     await harness.start({**OFF, "replyToMode": "all"})
     fails(harness, 500, has_poison)
     harness.script = [Say("some poison")]
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await trio.sleep(5)  # the answer is decided: only its delivery is left
-    harness.delete(asked)
+    harness.delete(question)
     await trio.sleep(900)
-    assert (await harness.state(asked)).startswith("failed: not delivered:")
+    assert (await harness.state(question)).startswith("failed: not delivered:")
     assert harness.answers() == []
     assert await harness.store.outbox.unfinished(harness.account) == ()

@@ -114,14 +114,14 @@ def to_bob(text: str) -> ComposedMessage:
 async def test_pieces_go_out_in_order_after_all_are_durable() -> None:
     """Every row is there before the first is sent, whatever happens between them."""
     async with a_server() as server:
-        seen: list[OutboxState | None] = []
+        states: list[OutboxState | None] = []
 
         async def queued() -> None:
-            seen.extend([await server.state("a.0"), await server.state("a.1")])
+            states.extend([await server.state("a.0"), await server.state("a.1")])
 
         server.failures = [MattermostUnavailable("busy"), MattermostUnavailable("busy")]
         result = await server.sender.send(composed("one", "two"), "a", queued=queued)
-        assert seen == [OutboxState.QUEUED, OutboxState.QUEUED]
+        assert states == [OutboxState.QUEUED, OutboxState.QUEUED]
         assert server.sent == [("square", "one"), ("square", "two")]
         assert result.posts == ("post1", "post2")
 

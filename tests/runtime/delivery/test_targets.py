@@ -42,7 +42,7 @@ async def test_each_form_of_a_target(spelled: Callable[[OutboundWorld], str], na
         sent_posts = await place.outbound.post_now(await place.outbound.compose(found, MessageRequest("hi")))
         wanted = place.world.direct(place.alice, place.bot) if named == "@alice" else place.square
         assert sent_posts.channel_id == wanted.id
-        assert [said.message for said in place.world.transcript(wanted)] == ["hi"]
+        assert [entry.message for entry in place.world.transcript(wanted)] == ["hi"]
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ async def test_the_kind_of_a_bare_id_is_remembered_for_five_minutes() -> None:
     """A channel's id costs the question for a user once, and again when the memory is old."""
     async with open_outbound_world() as place:
 
-        def asked() -> int:
-            return sum(seen.path.endswith(f"/users/{place.square.id}") for seen in place.world.requests)
+        def lookups() -> int:
+            return sum(logged.path.endswith(f"/users/{place.square.id}") for logged in place.world.requests)
 
         for _ in range(3):
             await place.outbound.targets.resolve(place.square.id)
-        assert asked() == 1
+        assert lookups() == 1
         await trio.sleep(301)
         await place.outbound.targets.resolve(place.square.id)
-        assert asked() == 2
+        assert lookups() == 2
 
 
 class _Down(Faults):

@@ -38,11 +38,11 @@ async def test_files_go_with_the_answer(clock: trio.abc.Clock, harness: Harness,
         path.write_text(path.name)
     await harness.start()
     harness.script = [Say("Here they are.", 0.3), Attach(media=tuple(Media(path=str(path)) for path in paths))]
-    asked = harness.say("@helper files")
+    question = harness.say("@helper files")
     await harness.settled()
     assert harness.answers() == ["Here they are.", ""]
     assert names_of(harness) == [[f"{number}.txt" for number in range(10)], ["10.txt", "11.txt"]]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_file_that_is_not_there(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
@@ -51,11 +51,11 @@ async def test_a_file_that_is_not_there(clock: trio.abc.Clock, harness: Harness,
     await harness.start()
     media = (Media(path=str(tmp_path / "bad.pdf")), Media(path=str(tmp_path / "good.txt")))
     harness.script = [Say("Here.", 0.3), Attach(media=media)]
-    asked = harness.say("@helper files")
+    question = harness.say("@helper files")
     await harness.settled()
     assert harness.answers() == ["Here.\n\n⚠️ The file `bad.pdf` could not be attached: it does not exist."]
     assert names_of(harness) == [["good.txt"]]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_file_without_words(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ async def test_a_file_that_can_not_be_named(clock: trio.abc.Clock, harness: Harn
     """An odd path or address is a file that could not be attached, and the words stand."""
     await harness.start()
     harness.script = [Say("Here.", 0.3), Attach(media=(media,))]
-    asked = harness.say("@helper files")
+    question = harness.say("@helper files")
     await harness.settled()
     (answer,) = harness.answers()
     assert answer.startswith("Here.\n\n⚠️ The file `")
     assert "could not be attached: " in answer
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_an_address_inside(clock: trio.abc.Clock, harness: Harness) -> None:
@@ -122,7 +122,7 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, harness: Harness, tmp
 
     harness.faults.before_rules.append(hang)
     harness.script = [Say("Here.", 0.3), Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
-    asked = harness.say("@helper files")
+    question = harness.say("@helper files")
     await uploading.wait()
     await harness.crash()
     harness.faults.before_rules.remove(hang)
@@ -130,7 +130,7 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, harness: Harness, tmp
     await harness.settled()
     assert (harness.answers(), names_of(harness)) == (["Here."], [["good.txt"]])
     assert len(harness.stage.requests) == 1
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def crashed_behind(harness: Harness, tmp_path: Path, *names: str, uploads: int) -> records.PostRecord:
@@ -149,11 +149,11 @@ async def crashed_behind(harness: Harness, tmp_path: Path, *names: str, uploads:
 
     harness.faults.before_rules.append(hang)
     harness.script = [Say("Here.", 0.3), Attach(media=tuple(Media(path=str(tmp_path / name)) for name in names))]
-    asked = harness.say("@helper files")
+    question = harness.say("@helper files")
     await reached.wait()
     await harness.crash()
     harness.faults.before_rules.remove(hang)
-    return asked
+    return question
 
 
 def uploaded(harness: Harness) -> list[str]:
@@ -165,25 +165,25 @@ async def test_what_was_uploaded_is_not_uploaded_again(
     clock: trio.abc.Clock, harness: Harness, tmp_path: Path, count: int
 ) -> None:
     """A crash behind an upload leaves it to the next run: each file is on the server once, and in the answer."""
-    asked = await crashed_behind(harness, tmp_path, "one.txt", "two.txt", uploads=count)
+    question = await crashed_behind(harness, tmp_path, "one.txt", "two.txt", uploads=count)
     assert len(uploaded(harness)) == count
     await harness.start()
     await harness.settled()
     assert (harness.answers(), names_of(harness)) == (["Here."], [["one.txt", "two.txt"]])
     assert sorted(uploaded(harness)) == ["one.txt", "two.txt"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_an_upload_that_the_server_lost(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """It is uploaded again: with its old id the post would stand without it, and nobody would be told."""
-    asked = await crashed_behind(harness, tmp_path, "one.txt", "two.txt", uploads=2)
+    question = await crashed_behind(harness, tmp_path, "one.txt", "two.txt", uploads=2)
     lost = next(info for info in harness.world.files._by_id.values() if info.name == "one.txt")
     lost.delete_at = 1
     await harness.start()
     await harness.settled()
     assert (harness.answers(), names_of(harness)) == (["Here."], [["one.txt", "two.txt"]])
     assert sorted(uploaded(harness)) == ["one.txt", "one.txt", "two.txt"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 @pytest.mark.parametrize("status", [403, 500])
@@ -205,7 +205,7 @@ async def test_a_server_that_does_not_tell(
 async def test_a_file_that_was_missing_before_a_crash(clock: trio.abc.Clock, harness: Harness, tmp_path: Path) -> None:
     """What was written down of it stays, although the file is there now: the answer may have been read already."""
     missing = tmp_path / "late.txt"
-    asked = await crashed_behind(harness, tmp_path, "one.txt", uploads=9)
+    question = await crashed_behind(harness, tmp_path, "one.txt", uploads=9)
     turn = (await harness.store.turns.unfinished(harness.account))[0]
     result = TurnResult.from_json(turn.final)
     media, files = (*result.media, Media(path=str(missing))), (*result.files, SentFile(problem="No late.txt."))
@@ -214,7 +214,7 @@ async def test_a_file_that_was_missing_before_a_crash(clock: trio.abc.Clock, har
     await harness.start()
     await harness.settled()
     assert (harness.answers(), names_of(harness)) == (["Here.\n\n⚠️ No late.txt."], [["one.txt"]])
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 def serving(answers: dict[str, httpx.Response]) -> Fetcher:

@@ -80,8 +80,8 @@ async def test_neither_tool_pings_a_channel(autojump_clock: MockClock) -> None:
         await tools(callbacks, 5).call(ToolCall("1", "ask_user", {"question": "@channel?", "options": ["@all", "b"]}))
         rows = [[{"text": "@here", "callback_data": "go"}]]
         await tools(callbacks).call(ToolCall("1", "offer_buttons", {"text": "@channel!", "buttons": rows}))
-        asked, offered = callbacks.posts()
-        assert (asked.message, offered.message) == ("@\u200bchannel?", "@\u200bchannel!")
+        question, offered = callbacks.posts()
+        assert (question.message, offered.message) == ("@\u200bchannel?", "@\u200bchannel!")
         assert offered.props["attachments"][0]["actions"][0]["name"] == "@\u200bhere"
 
 

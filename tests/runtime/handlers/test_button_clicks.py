@@ -62,17 +62,17 @@ async def test_a_second_click_does_nothing(autojump_clock: MockClock) -> None:
     """A replayed press of the same post, on whichever button, finds the choice used."""
     async with callback_harness().running() as callbacks:
         post = await callbacks.post_buttons("Yes", "No")
-        kept: list[IntegrationRequest] = []
+        calls: list[IntegrationRequest] = []
 
         async def keep(call: IntegrationRequest) -> IntegrationResponse:
-            kept.append(call)
+            calls.append(call)
             return await callbacks.post_out(call)
 
         callbacks.send = keep
         await callbacks.press(post, "Yes")
         # The post has no buttons any more, so a replay finds no such action; before the server drew that, it is used.
         callbacks.world.posts.live(post).props = {"attachments": [{"actions": [{"id": "yes", "name": "Yes"}]}]}
-        answer = await callbacks.post_out(kept[0])
+        answer = await callbacks.post_out(calls[0])
         assert json.loads(answer.body) == {"ephemeral_text": USED}
         assert len(callbacks.admitted) == 1
 

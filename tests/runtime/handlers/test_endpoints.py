@@ -103,9 +103,9 @@ def test_a_callback_that_cannot_arrive_is_warned_about(account: dict[str, Any], 
     made, settings = loaded(account)
     with structlog.testing.capture_logs() as logs:
         warn_unreachable(plan_callbacks(made.config, settings), settings)
-    said = [entry["event"] for entry in logs]
-    assert len(said) == len(lines)
-    assert all(line in text for line, text in zip(lines, said))
+    events = [entry["event"] for entry in logs]
+    assert len(events) == len(lines)
+    assert all(line in text for line, text in zip(lines, events))
 
 
 @pytest.mark.parametrize(

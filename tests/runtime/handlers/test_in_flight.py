@@ -17,20 +17,20 @@ from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.callback_harness import MAIN, callback_harness
 
 
-async def visit(in_flight: InFlightRequests, seconds: float, said: list[str], *, shield: bool = False) -> None:
+async def visit(in_flight: InFlightRequests, seconds: float, results: list[str], *, shield: bool = False) -> None:
     async def work() -> str:
         with trio.CancelScope(shield=shield):
             await trio.sleep(seconds)
         return "done"
 
     try:
-        said.append(await in_flight.track(work)())
+        results.append(await in_flight.track(work)())
     except CallbackRefused as refused:
-        said.append(f"{refused.status_hint} {trio.current_time():g}")
+        results.append(f"{refused.status_hint} {trio.current_time():g}")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shield", "said", "left_at"),
+    ("seconds", "shield", "result", "left_at"),
     [
         (GRACE_SECONDS - 1, False, "done", GRACE_SECONDS - 1),
         (GRACE_SECONDS + 1, False, f"503 {GRACE_SECONDS:g}", GRACE_SECONDS),
@@ -39,52 +39,52 @@ async def visit(in_flight: InFlightRequests, seconds: float, said: list[str], *,
     ids=["soon done", "too slow", "admitted meanwhile"],
 )
 async def test_leaving_waits(
-    autojump_clock: MockClock, seconds: float, shield: bool, said: str, left_at: float
+    autojump_clock: MockClock, seconds: float, shield: bool, result: str, left_at: float
 ) -> None:
     """Who is there may finish, for a while; what a shield holds is finished and answered, however long that takes."""
-    heard: list[str] = []
+    results: list[str] = []
     async with trio.open_nursery() as nursery:
         async with open_in_flight() as in_flight:
-            nursery.start_soon(lambda: visit(in_flight, seconds, heard, shield=shield))
+            nursery.start_soon(lambda: visit(in_flight, seconds, results, shield=shield))
             await trio.testing.wait_all_tasks_blocked()
             assert len(in_flight) == 1
-        assert (heard, trio.current_time(), len(in_flight)) == ([said], left_at, 0)
+        assert (results, trio.current_time(), len(in_flight)) == ([result], left_at, 0)
 
 
 async def test_nobody_comes_in_any_more(autojump_clock: MockClock) -> None:
     """A request after the end is refused at once."""
     async with open_in_flight() as in_flight:
         pass
-    heard: list[str] = []
-    await visit(in_flight, 1.0, heard)
-    assert heard == ["503 0"]
+    results: list[str] = []
+    await visit(in_flight, 1.0, results)
+    assert results == ["503 0"]
 
 
 async def test_a_failing_account_sends_everybody_away(autojump_clock: MockClock) -> None:
     """What failed is not to be used any longer than need be; the failure goes on as it is."""
-    heard: list[str] = []
+    results: list[str] = []
 
     async def fail(nursery: trio.Nursery) -> None:
         async with open_in_flight() as in_flight:
-            nursery.start_soon(lambda: visit(in_flight, 1.0, heard))
+            nursery.start_soon(lambda: visit(in_flight, 1.0, results))
             await trio.testing.wait_all_tasks_blocked()
             raise StoreError("full")
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(StoreError, match="full"):
             await fail(nursery)
-        assert heard == ["503 0"]
+        assert results == ["503 0"]
 
 
 @define(eq=False)
 class Hanging(Faults):
     """The server takes its time to say who somebody is."""
 
-    asked: trio.Event = field(factory=trio.Event)
+    arrived: trio.Event = field(factory=trio.Event)
 
     async def before(self, request: SandboxRequest) -> SandboxResponse | None:
         if request.method == "GET" and request.path.startswith("/api/v4/users/"):
-            self.asked.set()
+            self.arrived.set()
             await trio.sleep(8)
         return None
 
@@ -100,7 +100,7 @@ async def test_a_call_that_is_looked_at_while_the_account_stops(autojump_clock: 
                 await callbacks.execute("/oc_status")
 
         nursery.start_soon(call)
-        await faults.asked.wait()
+        await faults.arrived.wait()
     assert [answer.status for answer in callbacks.answers] == [503]
     assert callbacks.admitted == []
 

@@ -70,7 +70,7 @@ async def test_a_button_of_an_answer_leads_to_the_next_turn(harness: Harness) ->
     await open_for_business(harness)
     rows = ((Button("Yes", "yes"), Button("No", "no")),)
     harness.script = [Say("Deploy?"), Attach(buttons=rows)]
-    asked = harness.say("@helper deploy please")
+    question = harness.say("@helper deploy please")
     await harness.settled()
     (answer,) = harness.ours()
     harness.script = [Say("On its way.")]
@@ -78,7 +78,7 @@ async def test_a_button_of_an_answer_leads_to_the_next_turn(harness: Harness) ->
     await harness.settled()
     first, second = harness.ours()
     assert first.props["attachments"] == [{"text": "✓ **Yes** selected by @alice"}]
-    assert (second.message, second.root_id) == ("On its way.", asked.id)
+    assert (second.message, second.root_id) == ("On its way.", question.id)
 
 
 async def test_a_click_that_a_crash_interrupts_is_answered_after_the_restart(harness: Harness) -> None:
@@ -99,10 +99,10 @@ async def test_a_click_that_a_crash_interrupts_is_answered_after_the_restart(har
 
 async def test_only_who_asked_approves(harness: Harness) -> None:
     """With `approvers = "asker"` somebody else's click is told so, alone; the asker's approves what was shown."""
-    told: list[Any] = []
+    results: list[Any] = []
 
     def script(request: Any) -> Any:
-        told.append((yield CallTool("message", {"action": "send", "message": "approved words"})))
+        results.append((yield CallTool("message", {"action": "send", "message": "approved words"})))
         yield Say("done")
 
     await open_for_business(harness, agents={"defaults": {"tools": {"approve": ["message"], "approvers": "asker"}}})
@@ -113,10 +113,10 @@ async def test_only_who_asked_approves(harness: Harness) -> None:
     assert question.message == 'Approve: `message`?\n```text\naction = "send"\nmessage = "approved words"\n```'
     await harness.world.interactions.press(harness.bob, question.id, button(question, "Approve"), "", "")
     await trio.sleep(5)
-    assert told == []
+    assert results == []
     await harness.world.interactions.press(harness.alice, question.id, button(question, "Approve"), "", "")
     await harness.settled()
-    assert [result.status for result in told] == [ToolStatus.COMPLETED]
+    assert [result.status for result in results] == [ToolStatus.COMPLETED]
     assert "approved words" in harness.answers()
 
 
@@ -125,7 +125,7 @@ async def test_a_question_outlives_a_crash(harness: Harness, *, is_clicked_betwe
     """The turn that is run again waits at the question that stands. A click that came before it did is a message of its
     own, and the question is put anew.
     """
-    told: list[str] = []
+    answers: list[str] = []
     may_ask = trio.Event()
     may_ask.set()
 
@@ -135,7 +135,7 @@ async def test_a_question_outlives_a_crash(harness: Harness, *, is_clicked_betwe
             return
         while not may_ask.is_set():
             yield Pause(1)
-        told.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        answers.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
         yield Say("done")
 
     await open_for_business(harness)
@@ -158,17 +158,17 @@ async def test_a_question_outlives_a_crash(harness: Harness, *, is_clicked_betwe
     await trio.sleep(5)
     await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
     await harness.settled()
-    assert told == ["Blue"]
+    assert answers == ["Blue"]
     expected = ["Which?", "Which?", "done", "heard"] if is_clicked_between else ["Which?", "done"]
     assert sorted(harness.answers()) == sorted(expected)
 
 
 async def test_a_question_whose_wait_was_ended_is_put_anew(harness: Harness) -> None:
     """A stop notes that nobody waits any more: the next run asks by a post of its own, which can be answered."""
-    told: list[str] = []
+    answers: list[str] = []
 
     def script(_: Any) -> Any:
-        told.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        answers.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
         yield Say("done")
 
     await open_for_business(harness)
@@ -182,4 +182,4 @@ async def test_a_question_whose_wait_was_ended_is_put_anew(harness: Harness) -> 
     await trio.sleep(1)
     await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
     await harness.settled()
-    assert told == ["Blue"]
+    assert answers == ["Blue"]

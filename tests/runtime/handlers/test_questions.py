@@ -28,7 +28,7 @@ def place(callbacks: CallbackHarness) -> QuestionPlace:
     return QuestionPlace(SessionKey("agent:main:x"), ChannelId(callbacks.square.id))
 
 
-async def asked(
+async def ask_and_keep(
     callbacks: CallbackHarness, question: Question, answers: list[Answer | None], seconds: float = 60.0
 ) -> None:
     answers.append(await callbacks.questions.ask(question, place(callbacks), seconds=seconds))
@@ -38,7 +38,7 @@ async def test_a_click_answers(autojump_clock: MockClock) -> None:
     """The waiting turn gets the option, the post shows it, no message is made of the click."""
     answers: list[Answer | None] = []
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, callbacks, COLOUR, answers)
+        nursery.start_soon(ask_and_keep, callbacks, COLOUR, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
         reply = await callbacks.press(post.id, "Blue")
@@ -53,7 +53,7 @@ async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
     """Who may not talk to the bot may not answer for others."""
     answers: list[Answer | None] = []
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, callbacks, COLOUR, answers)
+        nursery.start_soon(ask_and_keep, callbacks, COLOUR, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
         assert "ignored" in (await callbacks.press(post.id, "Blue", by=callbacks.mallory))["ephemeral_text"]
@@ -66,7 +66,7 @@ async def test_a_message_answers_too(autojump_clock: MockClock) -> None:
     answers: list[Answer | None] = []
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         await callbacks.registered()
-        nursery.start_soon(asked, callbacks, NAME, answers)
+        nursery.start_soon(ask_and_keep, callbacks, NAME, answers)
         await trio.sleep(1)
         await callbacks.execute("/oc_status")
         ((message, _),) = callbacks.admitted
@@ -82,7 +82,7 @@ async def test_a_free_answer_is_given_in_a_dialog(autojump_clock: MockClock) -> 
     """The button opens a dialog at the server; what is written there is the answer."""
     answers: list[Answer | None] = []
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, callbacks, NAME, answers)
+        nursery.start_soon(ask_and_keep, callbacks, NAME, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
         opened: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ async def test_silence_ends_the_question(autojump_clock: MockClock) -> None:
     """After the deadline nobody's click counts, and the post has no buttons any more."""
     answers: list[Answer | None] = []
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, callbacks, COLOUR, answers, 10.0)
+        nursery.start_soon(ask_and_keep, callbacks, COLOUR, answers, 10.0)
         await trio.sleep(1)
         (post,) = callbacks.posts()
         before = dict(callbacks.world.posts.live(post.id).props)
@@ -214,7 +214,7 @@ async def test_many_options_are_a_menu(autojump_clock: MockClock) -> None:
     answers: list[Answer | None] = []
     question = Question("q3", "Which?", tuple("abcdef"), free_text=False)
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
-        nursery.start_soon(asked, callbacks, question, answers)
+        nursery.start_soon(ask_and_keep, callbacks, question, answers)
         await trio.sleep(1)
         (post,) = callbacks.posts()
         (action,) = callbacks.actions(post.id)
@@ -317,9 +317,9 @@ async def test_who_may_approve(
                     nursery.start_soon(ask)
                     await trio.sleep(1)
                     post = callbacks.posts()[-1]
-                    told = (await callbacks.press(post.id, label, by=person))["ephemeral_text"]
+                    reply_text = (await callbacks.press(post.id, label, by=person))["ephemeral_text"]
                     await trio.sleep(1)
-                    assert told == (SUBMITTED if may else NOT_YOURS)
+                    assert reply_text == (SUBMITTED if may else NOT_YOURS)
                     assert [verdict.allowed for verdict in verdicts] == ([label == "Approve"] if may else [])
                     assert bool(callbacks.actions(post.id)) is not may
                     nursery.cancel_scope.cancel()

@@ -37,11 +37,11 @@ async def test_all_commands_are_registered_on_the_team(autojump_clock: MockClock
     async with callback_harness().running() as callbacks:
         await callbacks.registered()
         assert triggers(callbacks) == sorted(spec.trigger for spec in BUILT_IN)
-        kept = await callbacks.store.commands.all(MAIN)
-        assert {(command.trigger, command.token) for command in kept} == {
+        commands = await callbacks.store.commands.all(MAIN)
+        assert {(command.trigger, command.token) for command in commands} == {
             (command.trigger, command.token) for command in callbacks.world.commands.of_team(callbacks.team.id)
         }
-        assert {command.url for command in kept} == {"http://localhost:18789/api/channels/mattermost/command"}
+        assert {command.url for command in commands} == {"http://localhost:18789/api/channels/mattermost/command"}
 
 
 async def test_a_command_is_taken_in_and_its_caller_sees_processing(autojump_clock: MockClock) -> None:
@@ -202,9 +202,9 @@ async def test_a_regenerated_token_works_without_a_restart(autojump_clock: MockC
         assert command is not None
         fresh = callbacks.world.commands.regenerate(callbacks.world.users.get(callbacks.bot.id), command.id)
         assert (await callbacks.execute("/oc_status"))["text"] == PROCESSING
-        kept = await callbacks.store.commands.find(MAIN, callbacks.team.id, "oc_status")  # type: ignore[arg-type]
-        assert kept is not None
-        assert kept.token == fresh
+        stored = await callbacks.store.commands.find(MAIN, callbacks.team.id, "oc_status")  # type: ignore[arg-type]
+        assert stored is not None
+        assert stored.token == fresh
 
 
 async def test_the_old_token_is_refused_after_a_regeneration(autojump_clock: MockClock) -> None:

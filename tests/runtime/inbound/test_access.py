@@ -22,8 +22,8 @@ async def harness(harness: Harness) -> Harness:
 
 async def verdict(harness: Harness, post: Any) -> str:
     await harness.settled()
-    seen = await harness.store.admission.decision(ACCOUNT, post.id)
-    return f"{seen.decision} {seen.reason}" if seen else "unseen"
+    decision = await harness.store.admission.decision(ACCOUNT, post.id)
+    return f"{decision.decision} {decision.reason}" if decision else "unseen"
 
 
 def refuse(harness: Harness, part: str) -> None:
@@ -128,15 +128,15 @@ async def test_a_refusal_is_explained_by_its_message(harness: Harness, policy: s
     """What a stranger was told leads to the first message, and that to what was told; a second message adds nothing."""
     await harness.start({"dmPolicy": policy, "allowFrom": ["mattermost:somebody"]})
     direct = harness.direct()
-    asked, _again = harness.say("hi", channel=direct), harness.say("hello?", channel=direct)
+    question, _again = harness.say("hi", channel=direct), harness.say("hello?", channel=direct)
     await harness.until(lambda: harness.answers(direct))
     await trio.sleep(5)
-    (told,) = harness.ours(direct)
-    for post_id, ours in ((asked.id, False), (told.id, True)):
+    (notice,) = harness.ours(direct)
+    for post_id, ours in ((question.id, False), (notice.id, True)):
         life = await harness.store.explain(post_id)
         assert life is not None
-        assert (life.ours, [seen.trigger for seen in life.seen]) == (ours, [asked.id])
-        assert [row.post_id for row in life.outbox] == [told.id]
+        assert (life.ours, [decision.trigger for decision in life.seen]) == (ours, [question.id])
+        assert [row.post_id for row in life.outbox] == [notice.id]
 
 
 async def test_a_group_message_is_not_a_direct_one(harness: Harness) -> None:

@@ -27,8 +27,8 @@ async def pending(harness: Harness) -> list[str]:
 
 
 async def reason(harness: Harness, post: Any) -> str:
-    seen = await harness.store.admission.decision(ACCOUNT, post.id)
-    return f"{seen.decision} {seen.reason}" if seen else "unseen"
+    decision = await harness.store.admission.decision(ACCOUNT, post.id)
+    return f"{decision.decision} {decision.reason}" if decision else "unseen"
 
 
 class TestPairing:
@@ -163,13 +163,13 @@ class TestDenials:
             await harness.settled()
         post = harness.say("hi", channel=direct)
         await harness.settled()
-        [told] = harness.answers(direct)
-        assert "not on this bot's allowlist" in told
+        [notice] = harness.answers(direct)
+        assert "not on this bot's allowlist" in notice
         assert await reason(harness, post) == "deny dm_policy_not_allowlisted"
         await trio.sleep(DAY + 1)
         harness.say("hi", channel=direct)
         await harness.settled()
-        assert harness.answers(direct) == [told, told]
+        assert harness.answers(direct) == [notice, notice]
 
     async def test_it_is_told_once_across_restarts(self, harness: Harness) -> None:
         """The day is counted in the journal."""

@@ -103,15 +103,15 @@ async def test_a_stop_does_not_wait_behind_the_turn(harness: Harness) -> None:
     """The turn ends, and the answer says so."""
     await harness.start()
     harness.script = SLOW
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(3.0)
-    harness.say("@helper /status", root=asked)
+    harness.say("@helper /status", root=question)
     await trio.sleep(1.0)
     assert any("answering now" in text for text in harness.answers())
-    harness.say("@helper /stop", root=asked)
+    harness.say("@helper /stop", root=question)
     await harness.settled()
     assert "⚙️ Agent was aborted." in harness.answers()
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert await harness.state(question) == "cancelled: stopped"
 
 
 async def test_the_words_behind_new_begin_the_new_conversation(harness: Harness) -> None:
@@ -123,8 +123,8 @@ async def test_the_words_behind_new_begin_the_new_conversation(harness: Harness)
     harness.say("@helper /new what was the word?", root=root)
     await harness.settled()
     assert harness.answers() == ["fine", "fine"]
-    seen = "".join(message.text for message in harness.stage.requests[-1].messages)
-    assert "what was the word?" in seen
+    prompt_text = "".join(message.text for message in harness.stage.requests[-1].messages)
+    assert "what was the word?" in prompt_text
     assert "fine" not in [message.text for message in harness.stage.requests[-1].messages]
 
 
@@ -384,8 +384,12 @@ async def test_what_follows_new_is_answered_after_it(harness: Harness) -> None:
     harness.say("@helper two", root=root)
     harness.say("@helper three", root=root)
     await harness.settled()
-    asked = [request.messages[-1].text for request in harness.stage.requests[3:]]
-    assert [next(word for word in ("one", "two", "three") if word in text) for text in asked] == ["one", "two", "three"]
+    prompts = [request.messages[-1].text for request in harness.stage.requests[3:]]
+    assert [next(word for word in ("one", "two", "three") if word in text) for text in prompts] == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
 async def test_a_setting_holds_for_what_follows_it(harness: Harness) -> None:
@@ -412,5 +416,5 @@ async def test_what_waits_behind_new_can_be_taken_back(harness: Harness) -> None
     harness.edit(edited, "@helper four")
     harness.delete(deleted)
     await harness.settled()
-    asked = "".join(request.messages[-1].text for request in harness.stage.requests[1:])
-    assert [word in asked for word in ("one", "two", "three", "four")] == [True, False, False, True]
+    prompt_text = "".join(request.messages[-1].text for request in harness.stage.requests[1:])
+    assert [word in prompt_text for word in ("one", "two", "three", "four")] == [True, False, False, True]

@@ -37,14 +37,14 @@ async def test_stopping_an_answer(harness: Harness, way: str, *, may: bool) -> N
     listed = [harness.alice.id, *([harness.bob.id] if may else [])]
     await harness.start(commands={"allowFrom": {"mattermost": listed}})
     harness.script = [Say("one", delay=0), Pause(30), Say(" two")]
-    asked = harness.say("@helper count")
+    asking_post = harness.say("@helper count")
     await harness.until(lambda: harness.answers() == ["one"])
     if way == "🛑":
         harness.react(harness.ours()[0], "octagonal_sign", by=harness.bob)
     else:
-        harness.say(way, by=harness.bob, root=asked)
+        harness.say(way, by=harness.bob, root=asking_post)
     await harness.settled()
-    assert await harness.state(asked) == ("cancelled: stopped" if may else "delivered")
+    assert await harness.state(asking_post) == ("cancelled: stopped" if may else "delivered")
 
 
 @pytest.mark.parametrize("may", [True, False], ids=["listed", "not listed"])
@@ -54,13 +54,13 @@ async def test_a_message_edited_into_a_command(harness: Harness, *, may: bool) -
     own_words = {"implicitMentions": {"threadParticipation": False}}
     await harness.start(own_words, commands={"allowFrom": {"mattermost": listed}})
     harness.script = [Say("one", delay=0), Pause(30), Say(" two")]
-    asked = harness.say("@helper count")
+    asking_post = harness.say("@helper count")
     await harness.until(lambda: harness.answers() == ["one"])
-    post = harness.say("good grief", by=harness.bob, root=asked)
+    post = harness.say("good grief", by=harness.bob, root=asking_post)
     await trio.sleep(1)
     harness.edit(post, "@helper /stop")
     await harness.settled()
-    assert await harness.state(asked) == ("cancelled: stopped" if may else "delivered")
+    assert await harness.state(asking_post) == ("cancelled: stopped" if may else "delivered")
 
 
 @pytest.mark.parametrize("may", [True, False], ids=["listed", "not listed"])
@@ -72,9 +72,9 @@ async def test_an_admitted_message_edited_into_a_command(harness: Harness, *, is
     queue = {"queue": {"mode": "followup"}}
     await harness.start(commands=rules, messages=queue)
     harness.script = [Say("one", delay=0), Pause(30), Say(" two")]
-    asked = harness.say("@helper count")
+    asking_post = harness.say("@helper count")
     await harness.until(lambda: harness.answers() == ["one"])
-    waiting = harness.say("@helper good grief", by=harness.bob, root=asked)
+    waiting = harness.say("@helper good grief", by=harness.bob, root=asking_post)
     await trio.sleep(5)
     if is_down:
         await harness.crash()
@@ -83,7 +83,7 @@ async def test_an_admitted_message_edited_into_a_command(harness: Harness, *, is
     else:
         harness.edit(waiting, "@helper /stop")
     await harness.settled()
-    assert (await harness.state(asked), await harness.state(waiting)) == ("delivered", "delivered")
+    assert (await harness.state(asking_post), await harness.state(waiting)) == ("delivered", "delivered")
     assert harness.stage.requests[-1].messages[-1].text.split("\n")[0].endswith(": /stop")
 
 
@@ -177,7 +177,7 @@ async def test_what_was_admitted_before_the_rules_changed(harness: Harness) -> N
         return None
 
     harness.faults.before_rules.append(hang)
-    asked = harness.say("@helper /model big/one")
+    asking_post = harness.say("@helper /model big/one")
     await harness.until(lambda: harness.journal.execute("SELECT count(*) FROM obligations").fetchone()[0])
     await harness.crash()
     harness.faults.before_rules.clear()
@@ -186,4 +186,4 @@ async def test_what_was_admitted_before_the_rules_changed(harness: Harness) -> N
     await harness.start(commands={"allowFrom": {"mattermost": [harness.bob.id]}})
     await harness.settled()
     assert harness.answers() == [DENIED]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(asking_post) == "delivered"

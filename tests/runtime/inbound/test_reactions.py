@@ -17,7 +17,7 @@ def react(harness: Harness, user: Any, post: Any, emoji: str, *, remove: bool = 
     harness.world.hub.publish(name, {"reaction": dump(reaction_view(reaction))}, Broadcast(channel_id=post.channel_id))
 
 
-async def told(harness: Harness) -> str:
+async def prompt_of_next_turn(harness: Harness) -> str:
     """What the agent is asked next."""
     harness.script = [Say("ok")]
     harness.say("@helper and?")
@@ -33,12 +33,12 @@ async def test_a_reaction_is_told_with_the_next_turn(harness: Harness) -> None:
     react(harness, harness.bob, post, "tada", remove=True)
     await harness.settled()
     assert harness.stage.requests == []
-    text = await told(harness)
-    said = f":tada: by @bob on post {post.id} in channel {harness.square.id}"
-    assert f"Mattermost reaction added: {said}" in text
-    assert f"Mattermost reaction removed: {said}" in text
+    text = await prompt_of_next_turn(harness)
+    reaction_text = f":tada: by @bob on post {post.id} in channel {harness.square.id}"
+    assert f"Mattermost reaction added: {reaction_text}" in text
+    assert f"Mattermost reaction removed: {reaction_text}" in text
     assert text.count("Mattermost reaction") == 2
-    assert "Mattermost reaction" not in await told(harness), "told once"
+    assert "Mattermost reaction" not in await prompt_of_next_turn(harness), "told once"
 
 
 async def test_the_bots_own_reactions_are_none(harness: Harness) -> None:
@@ -47,7 +47,7 @@ async def test_the_bots_own_reactions_are_none(harness: Harness) -> None:
     post = harness.say("nobody is addressed")
     react(harness, harness.world.users.get(harness.bot.id), post, "eyes")
     await harness.settled()
-    assert "Mattermost reaction" not in await told(harness)
+    assert "Mattermost reaction" not in await prompt_of_next_turn(harness)
 
 
 async def test_strangers_reactions_are_not_told(harness: Harness) -> None:
@@ -57,7 +57,7 @@ async def test_strangers_reactions_are_not_told(harness: Harness) -> None:
     react(harness, harness.bob, post, "tada")
     react(harness, harness.alice, post, "eyes")
     await harness.settled()
-    text = await told(harness)
+    text = await prompt_of_next_turn(harness)
     assert ":eyes: by @alice" in text
     assert ":tada:" not in text
 
@@ -71,7 +71,7 @@ async def test_a_reaction_in_a_thread_belongs_to_the_threads_conversation(harnes
     react(harness, harness.alice, root, "tada")
     react(harness, harness.bob, answer, "eyes")
     await harness.settled()
-    other = await told(harness)
+    other = await prompt_of_next_turn(harness)
     assert "Mattermost reaction" not in other
     harness.script = [Say("ok")]
     harness.say("@helper and here?", root=root)

@@ -30,11 +30,11 @@ class Posts:
     """What the server has under each id: a text, an error, or seconds that it takes."""
 
     has: dict[str, str | MattermostError | float]
-    asked: list[str] = field(factory=list)
+    fetched: list[str] = field(factory=list)
     lost_answers: int = 0
 
     async def get(self, post_id: PostId) -> Post:
-        self.asked.append(post_id)
+        self.fetched.append(post_id)
         await trio.lowlevel.checkpoint()
         if self.lost_answers:
             self.lost_answers -= 1
@@ -82,8 +82,8 @@ def owed(name: str, **more: Any) -> Obligation:
 async def test_what_became_of_it(found: str | MattermostError, change: CancelReason | str | None) -> None:
     """Only what is certain changes anything."""
     changed = await find_changes(an_admission(a=found), [owed("a")])
-    told = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
-    assert told == ([] if change is None else [change])
+    changes = [change.text if isinstance(change, InboundMessage) else change for change in changed.values()]
+    assert changes == ([] if change is None else [change])
 
 
 @pytest.mark.trio(run=run_in_no_time)
@@ -114,7 +114,7 @@ async def test_what_is_no_post_is_not_looked_for() -> None:
     """A click, a hook's prompt."""
     admission = an_admission()
     assert await find_changes(admission, [owed("a", post_id="")]) == {}
-    assert admission.services.api.posts.asked == []
+    assert admission.services.api.posts.fetched == []
 
 
 async def test_a_record_that_can_not_be_read_is_damage() -> None:

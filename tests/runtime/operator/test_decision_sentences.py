@@ -23,9 +23,9 @@ def loaded(**keys: Any) -> Loaded:
     return build(Document({"channels": {"mattermost": {**BASE, **keys}}}), {}, connect=False)
 
 
-def said(reason: str, decision: str = "ignore", account: str = "default", **keys: Any) -> str:
-    seen = Seen(AccountId(account), "post", CHANNEL, UserId("alice-id"), "", 1, Source.LIVE, decision, reason, None, 2)
-    return decision_sentence(Decided(seen, loaded(**keys), "@alice (alice-id)", "~town (chan)", "helper"))
+def sentence_of(reason: str, decision: str = "ignore", account: str = "default", **keys: Any) -> str:
+    row = Seen(AccountId(account), "post", CHANNEL, UserId("alice-id"), "", 1, Source.LIVE, decision, reason, None, 2)
+    return decision_sentence(Decided(row, loaded(**keys), "@alice (alice-id)", "~town (chan)", "helper"))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def said(reason: str, decision: str = "ignore", account: str = "default", **keys
 )
 def test_the_key_that_decides(reason: str, keys: dict[str, Any], words: list[str]) -> None:
     """By its path in the file, with its value, and the sender by name and id."""
-    sentence = said(reason, **keys)
+    sentence = sentence_of(reason, **keys)
     assert sentence.startswith("not answered: ")
     assert sentence.endswith(f"[{reason}]")
     for word in words:
@@ -88,14 +88,16 @@ def test_the_key_that_decides(reason: str, keys: dict[str, Any], words: list[str
 def test_an_accounts_own_key() -> None:
     """A key that the account has itself is named there, an inherited one where it stands."""
     keys: dict[str, Any] = {"accounts": {"east": {"chatmode": "onchar"}}, "oncharPrefixes": ["?"]}
-    sentence = said("no_mention", account="east", **keys)
+    sentence = sentence_of("no_mention", account="east", **keys)
     assert '`channels.mattermost.accounts.east.chatmode` is "onchar"' in sentence
     assert '`channels.mattermost.oncharPrefixes` is ["?"]' in sentence
 
 
 def test_an_account_that_is_gone() -> None:
     """The journal outlives the configuration."""
-    assert said("dm_policy_disabled", account="gone").startswith("not answered: `channels.mattermost.dmPolicy` [")
+    assert sentence_of("dm_policy_disabled", account="gone").startswith(
+        "not answered: `channels.mattermost.dmPolicy` ["
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_an_account_that_is_gone() -> None:
 )
 def test_what_became_of_it(decision: str, beginning: str) -> None:
     """Kept as context is not the same as passed over."""
-    assert said("mention", decision).startswith(beginning)
+    assert sentence_of("mention", decision).startswith(beginning)
 
 
 def test_every_reason_has_a_sentence() -> None:

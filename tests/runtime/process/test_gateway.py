@@ -39,28 +39,28 @@ async def test_a_turn_finishes_within_the_budget(harness: Harness) -> None:
     """The answer is complete before the gateway has ended."""
     await harness.start(gateway={"drainSeconds": 60})
     harness.script = SLOW
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(3.0)
     assert 0 < await drained(harness) < 20
     assert harness.answers() == [WORDS]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_turn_beyond_the_budget_goes_on_after_the_restart_in_the_same_post(harness: Harness) -> None:
     """Its draft is marked meanwhile, and there is one post in the end."""
     await harness.start(gateway={"drainSeconds": 2})
     harness.script = SLOW
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(3.0)
     assert await drained(harness) < 15
     [draft] = harness.ours()
     assert "interrupted" in draft.message
-    assert await harness.state(asked) == "open"
+    assert await harness.state(question) == "open"
     await harness.start()
     await harness.settled()
     [answer] = harness.ours()
     assert (answer.id, answer.message) == (draft.id, WORDS)
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_what_is_said_during_the_drain_is_answered_after_the_restart(harness: Harness) -> None:
@@ -87,7 +87,7 @@ async def test_a_drain_ends_although_the_server_is_away(harness: Harness) -> Non
     """Budget, seal and the write in flight are all it may take."""
     await harness.start(gateway={"drainSeconds": 5})
     harness.script = SLOW
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(3.0)
 
     async def hang(_request: SandboxRequest) -> SandboxResponse | None:
@@ -97,7 +97,7 @@ async def test_a_drain_ends_although_the_server_is_away(harness: Harness) -> Non
     harness.faults.before_rules.append(hang)
     assert await drained(harness) <= 5 + 10 + 20
     harness.faults.before_rules.clear()
-    assert await harness.state(asked) == "open"
+    assert await harness.state(question) == "open"
     await harness.start()
     await harness.settled()
     assert harness.answers() == [WORDS]
@@ -177,11 +177,11 @@ async def test_an_account_that_fails_is_started_again(harness: Harness, logbook:
     harness.faults.before_rules.append(mistake)
     await harness.streams[-1].aclose()
     harness.script = [Say("at last")]
-    asked = harness.say("@helper hello")
+    question = harness.say("@helper hello")
     await harness.until(harness.answers, within=120)
     await harness.settled()
     assert harness.answers()[-1] == "at last"
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert 'account_restarts_total{account="default"} 2.0' in gateway.metrics.render().decode()
     failures = logbook.said("account failed")
     assert len(failures) == 2
@@ -218,10 +218,10 @@ async def test_a_post_that_the_program_fails_at_is_passed_over(harness: Harness,
     harness.faults.before_rules.append(mistake)
     odd = harness.say("@helper this breaks you", by=harness.bob)
     await trio.sleep(120)
-    asked = harness.say("@helper hello")
+    question = harness.say("@helper hello")
     harness.script = [Say("hello")]
     await trio.sleep(60)
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert await harness.state(odd) == "none"
     assert gateway.health.any_live
     logged = logbook.said("a defect failed one of many")

@@ -43,10 +43,10 @@ class Moody:
 
     inner: Any
     mood: str = "well"
-    asked: int = field(default=0)
+    checks: int = field(default=0)
 
     async def run(self, work: Callable[[Tx], T]) -> T:
-        self.asked += 1
+        self.checks += 1
         if self.mood == "fails":
             await trio.lowlevel.checkpoint()
             raise StoreError("the disk is full")

@@ -49,7 +49,7 @@ async def test_a_model_asks_for_a_pause(harness: Harness) -> None:
     busy = Answer("{}", 429, "application/json", headers=(("retry-after", "15"),))
     server = await start_model(harness, once(busy, ok("done")), ok("well"))
     harness.say("@helper hello")
-    await harness.until(lambda: bool(server.seen))
+    await harness.until(lambda: bool(server.requests))
     await trio.sleep(5)
     (pause,) = pauses(harness)
     assert pause["what"] == "model live/m"

@@ -78,8 +78,8 @@ def test_warnings_of_the_configuration_are_logged(tmp_path: Path, capsys: pytest
     config = loaded(tmp_path, logging={"format": "json"}, gateway={"drainSeconds": 900})
     assert config.warnings
     prepare(config, {})
-    said = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
-    assert set(map(str, config.warnings)) <= set(said)
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert set(map(str, config.warnings)) <= set(events)
 
 
 @pytest.mark.parametrize(

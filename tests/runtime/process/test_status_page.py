@@ -150,8 +150,8 @@ async def test_an_operator_dismisses_somebody(harness: Harness, nursery: trio.Nu
     await trio.sleep(3)
     page = await open_page(harness, nursery)
     ((_, _, account, code, _, _),) = page.table("pairing")
-    said = "@alice was not let in, and may ask again."
-    assert await page.act("dismiss", account=account, code=code) == (True, said)
+    result_text = "@alice was not let in, and may ask again."
+    assert await page.act("dismiss", account=account, code=code) == (True, result_text)
     assert await harness.store.pairing.pending(None, harness.now_ms()) == ()
     assert await harness.store.pairing.approved(harness.account) == frozenset()
     assert logbook.said("an operator dismissed a request")[0]["user"] == harness.alice.id

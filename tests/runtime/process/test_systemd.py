@@ -25,7 +25,7 @@ class Manager:
         self.sock.setblocking(False)
         self.environ = {"NOTIFY_SOCKET": shown}
 
-    def heard(self) -> list[list[str]]:
+    def received(self) -> list[list[str]]:
         """What came since the last time, a list of lines per datagram."""
         found = []
         while True:
@@ -55,7 +55,7 @@ def health() -> Health:
 async def test_messages_reach_a_socket_in_the_file_system(manager: Manager) -> None:
     """One datagram per message, lines joined by newlines."""
     Notifier(manager.environ).send("READY=1", "STATUS=fine")
-    assert manager.heard() == [["READY=1", "STATUS=fine"]]
+    assert manager.received() == [["READY=1", "STATUS=fine"]]
 
 
 async def test_messages_reach_an_abstract_socket() -> None:
@@ -63,7 +63,7 @@ async def test_messages_reach_an_abstract_socket() -> None:
     name = f"oc-trio-test-{os.getpid()}"
     manager = Manager(f"\0{name}", f"@{name}")
     Notifier(manager.environ).send("READY=1")
-    assert manager.heard() == [["READY=1"]]
+    assert manager.received() == [["READY=1"]]
     manager.sock.close()
 
 
@@ -72,7 +72,7 @@ async def test_a_manager_that_is_gone_or_full_is_ignored(manager: Manager) -> No
     notifier = Notifier(manager.environ)
     for _ in range(2000):
         notifier.send("STATUS=again and again")
-    assert 0 < len(manager.heard()) < 2000
+    assert 0 < len(manager.received()) < 2000
     manager.sock.close()
     notifier.send("STATUS=nobody listens")
     Notifier({"NOTIFY_SOCKET": "/nowhere/at/all"}).send("STATUS=nor here")
@@ -82,7 +82,7 @@ async def test_a_manager_that_is_gone_or_full_is_ignored(manager: Manager) -> No
 async def test_stopping_asks_for_the_time_it_may_take(manager: Manager) -> None:
     """The manager's patience covers the budget and a little more."""
     Notifier(manager.environ).stopping(40.0)
-    assert manager.heard() == [["STOPPING=1", "EXTEND_TIMEOUT_USEC=50000000", "STATUS=draining"]]
+    assert manager.received() == [["STOPPING=1", "EXTEND_TIMEOUT_USEC=50000000", "STATUS=draining"]]
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,15 @@ async def test_ready_is_said_once_and_as_soon_as_an_account_is_live(
     """Until then there is only STATUS; afterwards READY is not repeated."""
     ready = trio.Event()
     await started(nursery, Notifier(manager.environ), health, ready)
-    assert manager.heard() == [["STATUS=serving", "WATCHDOG=1"]]
+    assert manager.received() == [["STATUS=serving", "WATCHDOG=1"]]
     await trio.sleep(1.0)
     health.update(AccountId("default"), state="live", bot="helper")
     ready.set()
     await trio.testing.wait_all_tasks_blocked()
     status = "STATUS=serving; default: live as @helper"
-    assert manager.heard() == [["READY=1", status, "WATCHDOG=1"]]
+    assert manager.received() == [["READY=1", status, "WATCHDOG=1"]]
     await trio.sleep(10.5)
-    assert manager.heard() == [[status, "WATCHDOG=1"]] * 2
+    assert manager.received() == [[status, "WATCHDOG=1"]] * 2
     nursery.cancel_scope.cancel()
 
 
@@ -135,7 +135,7 @@ async def test_ready_is_not_said_while_stopping(
     health.phase = "draining"
     ready.set()
     await trio.sleep(12.0)
-    assert not any("READY=1" in message for message in manager.heard())
+    assert not any("READY=1" in message for message in manager.received())
     nursery.cancel_scope.cancel()
 
 
@@ -147,7 +147,7 @@ async def test_the_watchdog_is_fed_at_a_third_of_its_period(
     ready.set()
     await started(nursery, Notifier({**manager.environ, "WATCHDOG_USEC": "6000000"}), health, ready)
     await trio.sleep(11.0)
-    assert sum("WATCHDOG=1" in message for message in manager.heard()) == 6
+    assert sum("WATCHDOG=1" in message for message in manager.received()) == 6
     nursery.cancel_scope.cancel()
 
 
@@ -161,14 +161,14 @@ async def test_a_stuck_part_withholds_the_watchdog(
     with structlog.testing.capture_logs() as lines:
         await started(nursery, Notifier(manager.environ), health, ready)
         await trio.sleep(11.0)
-        assert all("WATCHDOG=1" in message for message in manager.heard())
+        assert all("WATCHDOG=1" in message for message in manager.received())
         await trio.sleep(20.0)
-        silent = manager.heard()
+        silent = manager.received()
         health.finished("default: events")
         await trio.sleep(5.0)
     assert silent
     assert not any("WATCHDOG=1" in message for message in silent)
-    assert ["WATCHDOG=1" in message for message in manager.heard()] == [True]
+    assert ["WATCHDOG=1" in message for message in manager.received()] == [True]
     assert [(line["log_level"], line.get("parts")) for line in lines] == [
         ("error", ["default: events"]),
         ("info", None),

@@ -48,7 +48,7 @@ def calls_on(harness: Harness, channel: ChannelRecord) -> dict[str, dict[str, An
     """Every action of the tool, on a channel."""
     target = f"channel:{channel.id}"
     newest = harness.world.posts.of_channel(channel.id)[-1]
-    said = next(post for post in harness.world.posts.of_channel(channel.id) if post.message == SECRET)
+    secret_post = next(post for post in harness.world.posts.of_channel(channel.id) if post.message == SECRET)
     return {
         "send": {"action": "send", "target": target, "message": "hello"},
         "send with buttons": {
@@ -57,10 +57,10 @@ def calls_on(harness: Harness, channel: ChannelRecord) -> dict[str, dict[str, An
             "message": "hello",
             "buttons": [[{"text": "Yes", "callback_data": "yes"}]],
         },
-        "reply": {"action": "send", "channelId": target, "message": "hello", "replyTo": said.id},
+        "reply": {"action": "send", "channelId": target, "message": "hello", "replyTo": secret_post.id},
         "file": {"action": "send", "target": target, "media": "https://example.com/x.png"},
-        "react": {"action": "react", "target": target, "messageId": said.id, "emoji": "eyes"},
-        "unreact": {"action": "react", "target": target, "messageId": said.id, "emoji": "eyes", "remove": True},
+        "react": {"action": "react", "target": target, "messageId": secret_post.id, "emoji": "eyes"},
+        "unreact": {"action": "react", "target": target, "messageId": secret_post.id, "emoji": "eyes", "remove": True},
         "read": {"action": "read", "target": target},
         "read before": {"action": "read", "target": target, "before": newest.id},
     }
@@ -178,9 +178,9 @@ async def test_all_who_asked_have_to_be_members(harness: Harness) -> None:
         yield Say("done")
 
     harness.script = script
-    asked = harness.say("@helper go", by=harness.bob)
+    question = harness.say("@helper go", by=harness.bob)
     await harness.until(lambda: results)
-    harness.say("@helper and what else?", root=asked)
+    harness.say("@helper and what else?", root=question)
     await harness.settled()
     assert len(harness.stage.requests) == 1, "alice's message joined bob's turn"
     assert [result.status for result in results] == [ToolStatus.COMPLETED, ToolStatus.COMPLETED, ToolStatus.FAILED]

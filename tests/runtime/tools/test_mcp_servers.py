@@ -38,17 +38,17 @@ async def test_tools_are_offered_under_the_servers_name_and_the_rules_hold() -> 
     config = Mcp(servers={"my.toy": toy(allow=("add", "die"), approve=("die",)), "off": toy(enabled=False)})
     with trio.fail_after(60):
         async with open_tool_servers(config) as servers:
-            asked: list[str] = []
+            approval_requests: list[str] = []
 
             async def approve(call: ToolCall) -> ApprovalResult:
-                asked.append(call.name)
+                approval_requests.append(call.name)
                 return ApprovalResult(allowed=False, reason="no")
 
-            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers), approve)
-            assert sorted(spec.name for spec in box.specs) == ["my_toy__add", "my_toy__die"]
-            assert (await box.call(ToolCall("1", "my_toy__add", {"a": 1, "b": 2}))).text == "3"
-            assert (await box.call(ToolCall("2", "my_toy__die", {}))).status is ToolStatus.DENIED
-            assert asked == ["my_toy__die"]
+            toolbox = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers), approve)
+            assert sorted(spec.name for spec in toolbox.specs) == ["my_toy__add", "my_toy__die"]
+            assert (await toolbox.call(ToolCall("1", "my_toy__add", {"a": 1, "b": 2}))).text == "3"
+            assert (await toolbox.call(ToolCall("2", "my_toy__die", {}))).status is ToolStatus.DENIED
+            assert approval_requests == ["my_toy__die"]
             for pattern in ("my_toy.*", "my.toy.*", "my_toy__*", "my.toy__*"):
                 none = RuledToolbox(servers.toolboxes, policy_of(ToolRules(deny=(pattern,)), servers))
                 assert none.specs == ()
@@ -59,8 +59,8 @@ async def test_what_is_to_be_approved_may_be_written_with_the_servers_name(patte
     """A rule that fitted nothing would let the call through."""
     with trio.fail_after(60):
         async with open_tool_servers(Mcp(servers={"my.toy": with_tools("add", "die", approve=(pattern,))})) as servers:
-            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
-            assert (await box.call(ToolCall("1", "my_toy__die", {}))).status is ToolStatus.DENIED
+            toolbox = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
+            assert (await toolbox.call(ToolCall("1", "my_toy__die", {}))).status is ToolStatus.DENIED
 
 
 async def test_what_is_to_be_approved_may_be_written_as_the_server_names_it() -> None:
@@ -69,8 +69,8 @@ async def test_what_is_to_be_approved_may_be_written_as_the_server_names_it() ->
         async with open_tool_servers(
             Mcp(servers={"toy": with_tools("odd.name/here", approve=("odd.name/*",))})
         ) as servers:
-            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
-            assert (await box.call(ToolCall("1", "toy__odd_name_here", {}))).status is ToolStatus.DENIED
+            toolbox = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
+            assert (await toolbox.call(ToolCall("1", "toy__odd_name_here", {}))).status is ToolStatus.DENIED
 
 
 @pytest.mark.slow
@@ -79,9 +79,9 @@ async def test_a_server_that_dies_in_a_call_and_one_that_never_starts() -> None:
     config = Mcp(servers={"toy": toy(), "gone": McpServer(command="/nonexistent/program")})
     with trio.fail_after(60):
         async with open_tool_servers(config) as servers:
-            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
-            assert {spec.name.partition("__")[0] for spec in box.specs} == {"toy"}
-            result = await box.call(ToolCall("1", "toy__die", {}))
+            toolbox = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
+            assert {spec.name.partition("__")[0] for spec in toolbox.specs} == {"toy"}
+            result = await toolbox.call(ToolCall("1", "toy__die", {}))
             assert result.status is ToolStatus.FAILED
             assert "went away" in result.text
 
@@ -91,8 +91,8 @@ async def test_a_calls_time_limit_is_the_servers() -> None:
     """`callSeconds` stops a call that hangs."""
     with trio.fail_after(60):
         async with open_tool_servers(Mcp(servers={"toy": toy(call_limit=0.2)})) as servers:
-            box = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
-            result = await box.call(ToolCall("1", "toy__wait", {"marker": "/tmp/oc_trio_marker"}))
+            toolbox = RuledToolbox(servers.toolboxes, policy_of(ToolRules(), servers))
+            result = await toolbox.call(ToolCall("1", "toy__wait", {"marker": "/tmp/oc_trio_marker"}))
             assert "stopped after 0.2 s" in result.text
 
 

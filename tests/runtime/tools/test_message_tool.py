@@ -116,7 +116,7 @@ async def test_reactions_by_the_message_tool(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "arguments", "told"),
+    ("settings", "arguments", "problem"),
     [
         ({}, {"action": "react", "emoji": ""}, "emoji is required"),
         ({}, {"action": "react", "emoji": "x", "messageId": "z" * 26}, "no post"),
@@ -152,12 +152,12 @@ async def test_reactions_by_the_message_tool(harness: Harness) -> None:
     ],
     ids=lambda value: "" if not isinstance(value, str) else value.replace(" ", "-"),
 )
-async def test_what_the_tool_refuses(harness: Harness, settings: Any, arguments: Any, told: str) -> None:
+async def test_what_the_tool_refuses(harness: Harness, settings: Any, arguments: Any, problem: str) -> None:
     """A refusal is a failed result in words; the turn goes on."""
     await harness.start(settings)
     status, text = await use(harness, **arguments)
     assert status is ToolStatus.FAILED
-    assert told.lower() in text.lower()
+    assert problem.lower() in text.lower()
     assert harness.answers() == ["done"], "what was meant for elsewhere is not posted here"
 
 
@@ -179,9 +179,12 @@ async def test_reading_the_current_conversation(harness: Harness) -> None:
     harness.say("one")
     harness.say("two", by=harness.bob)
     _, text = await use(harness, action="read", limit=3)
-    told = json.loads(text)
-    assert [(post["username"], post["message"]) for post in told["messages"]][-2:] == [("bob", "two"), ("alice", "one")]
-    assert told["hasMore"] is True
+    result = json.loads(text)
+    assert [(post["username"], post["message"]) for post in result["messages"]][-2:] == [
+        ("bob", "two"),
+        ("alice", "one"),
+    ]
+    assert result["hasMore"] is True
 
 
 async def test_reading_a_direct_message_shows_a_paired_persons_posts(harness: Harness) -> None:

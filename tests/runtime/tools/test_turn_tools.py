@@ -10,7 +10,7 @@ from oc_trio.runtime.tools.turn_tools import policy_of
 from tests.runtime.harness import Harness
 
 
-async def asked(harness: Harness) -> Any:
+async def request_of_turn(harness: Harness) -> Any:
     """The request of one turn."""
     harness.script = [Say("ok")]
     harness.say("@helper go")
@@ -28,32 +28,32 @@ def test_a_dot_parts_server_and_tool() -> None:
 async def test_a_denied_message_tool_is_not_offered(harness: Harness) -> None:
     """`deny` wins over `allow`."""
     await harness.start(agents={"defaults": {"tools": {"deny": ["message"]}}})
-    assert list((await asked(harness)).tools.specs) == []
+    assert list((await request_of_turn(harness)).tools.specs) == []
 
 
 async def test_a_tool_that_needs_approval_is_denied_where_nobody_can_be_asked(harness: Harness) -> None:
     """Closed by default; the turn goes on."""
     await harness.start(agents={"defaults": {"tools": {"approve": ["message"]}}})
-    told: list[Any] = []
+    results: list[Any] = []
 
     def script(request: Any) -> Any:
-        told.append((yield CallTool("message", {"action": "send", "message": "x"})))
+        results.append((yield CallTool("message", {"action": "send", "message": "x"})))
         yield Say("done")
 
     harness.script = script
     harness.say("@helper go")
     await harness.settled()
-    assert [result.status for result in told] == [ToolStatus.DENIED]
+    assert [result.status for result in results] == [ToolStatus.DENIED]
     assert harness.answers() == ["done"]
 
 
 async def test_buttons_are_hinted_at_with_the_capability(harness: Harness) -> None:
     """`inlineButtons` adds a sentence to the system prompt."""
     await harness.start({"capabilities": ["inlineButtons"]}, gateway={"port": 0})
-    assert "You can offer buttons" in (await asked(harness)).system_prompt
+    assert "You can offer buttons" in (await request_of_turn(harness)).system_prompt
     await harness.stop()
     await harness.start()
-    assert "You can offer buttons" not in (await asked(harness)).system_prompt
+    assert "You can offer buttons" not in (await request_of_turn(harness)).system_prompt
 
 
 async def test_nothing_is_said_of_tools_to_a_model_without_them(harness: Harness) -> None:
@@ -64,11 +64,11 @@ async def test_nothing_is_said_of_tools_to_a_model_without_them(harness: Harness
     await harness.start(
         {"capabilities": ["inlineButtons"]}, gateway={"port": 0}, agents=agents, models={"providers": providers}
     )
-    assert "You can offer buttons" not in (await asked(harness)).system_prompt
+    assert "You can offer buttons" not in (await request_of_turn(harness)).system_prompt
 
 
 async def test_each_agent_has_its_rules(harness: Harness) -> None:
     """An entry's table replaces the defaults'."""
     entries = {"main": {"default": True, "tools": {"allow": ["nothing"]}}}
     await harness.start(agents={"entries": entries})
-    assert list((await asked(harness)).tools.specs) == []
+    assert list((await request_of_turn(harness)).tools.specs) == []

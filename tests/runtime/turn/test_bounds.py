@@ -32,14 +32,14 @@ async def test_an_endless_answer_is_cut_and_says_so(harness: Harness, logbook: L
     await harness.start()
     endless = Endless(TextDelta("abc "))
     harness.script = endless
-    asked = harness.say("@helper go on")
+    question = harness.say("@helper go on")
     await harness.settled()
     answer = harness.answers()
     assert 25 <= len(answer) <= 30
     assert answer[-1].endswith("_(The answer was cut off after 100,000 characters.)_")
     assert sum(len(text) for text in answer) < 102_000
     assert 25_000 <= endless.count < 25_010
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert len(logbook.said("an answer was cut off")) == 1
 
 
@@ -81,12 +81,12 @@ async def test_what_posts_can_not_hold_is_attached(mode: str, harness: Harness) 
     await harness.start({"textChunkLimit": 100, "maxAnswerPosts": 3, "streaming": {"mode": mode}})
     answer = "\n".join(f"line {number}" for number in range(200))
     harness.script = [Final(answer)]
-    asked = harness.say("@helper go on")
+    question = harness.say("@helper go on")
     await harness.settled()
     assert len(harness.answers()) == 3
     assert harness.answers()[-1].endswith("_(The answer was cut off after 3 posts.)_")
     assert attached(harness) == [(2, "answer.md", answer)]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_what_is_too_long_is_attached(harness: Harness) -> None:
@@ -166,11 +166,11 @@ async def test_endless_thinking_is_ended_in_words(harness: Harness) -> None:
     await harness.start()
     endless = Endless(Thinking("hm " * 1000))
     harness.script = endless
-    asked = harness.say("@helper think")
+    question = harness.say("@helper think")
     await harness.settled()
     assert harness.answers() == ["The model thought for too long and said nothing."]
     assert endless.count < 400
-    assert "thinking" in await harness.state(asked)
+    assert "thinking" in await harness.state(question)
 
 
 @pytest.mark.slow

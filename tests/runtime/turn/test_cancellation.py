@@ -22,10 +22,10 @@ LONG = Say("one two three four five six seven eight nine ten " * 20, delay=0.2)
 async def begun(harness: Harness, text: str = "@helper count", channel: ChannelRecord | None = None) -> PostRecord:
     """Ask for a long answer and wait until its draft shows some words."""
     harness.script = [LONG]
-    asked = harness.say(text, channel=channel)
+    question = harness.say(text, channel=channel)
     await harness.until(lambda: any("one two" in text for text in harness.answers(channel)))
     assert harness.stage.open == 1
-    return asked
+    return question
 
 
 async def usable(harness: Harness, root: PostRecord | str = "", channel: ChannelRecord | None = None) -> None:
@@ -38,24 +38,24 @@ async def usable(harness: Harness, root: PostRecord | str = "", channel: Channel
     assert trio.current_time() - began < 1.5
 
 
-def stop_by_command(harness: Harness, asked: PostRecord) -> None:
-    harness.say("@helper /stop", root=asked)
+def stop_by_command(harness: Harness, question: PostRecord) -> None:
+    harness.say("@helper /stop", root=question)
 
 
-def stop_by_registered_name(harness: Harness, asked: PostRecord) -> None:
-    harness.say("@helper /oc_stop", root=asked)
+def stop_by_registered_name(harness: Harness, question: PostRecord) -> None:
+    harness.say("@helper /oc_stop", root=question)
 
 
-def stop_by_bare_word(harness: Harness, asked: PostRecord) -> None:
-    harness.say("@helper stop", root=asked)
+def stop_by_bare_word(harness: Harness, question: PostRecord) -> None:
+    harness.say("@helper stop", root=question)
 
 
-def stop_by_bang(harness: Harness, asked: PostRecord) -> None:
-    harness.say("!stop", root=asked)
+def stop_by_bang(harness: Harness, question: PostRecord) -> None:
+    harness.say("!stop", root=question)
 
 
-def stop_by_someone_else(harness: Harness, asked: PostRecord) -> None:
-    harness.say("@helper please stop", root=asked, by=harness.bob)
+def stop_by_someone_else(harness: Harness, question: PostRecord) -> None:
+    harness.say("@helper please stop", root=question, by=harness.bob)
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def stop_by_someone_else(harness: Harness, asked: PostRecord) -> None:
 async def test_people_stop_an_answer_with_words(harness: Harness, stop: Callable[[Harness, PostRecord], None]) -> None:
     """The model request closes, the draft is sealed with what was said, and the stop is acknowledged."""
     await harness.start()
-    asked = await begun(harness)
-    stop(harness, asked)
+    question = await begun(harness)
+    stop(harness, question)
     await harness.settled()
     assert (harness.stage.open, harness.stage.cancelled) == (0, 1)
-    draft, said = harness.ours()
+    draft, notice = harness.ours()
     assert draft.message.startswith("one two")
     assert draft.message.endswith(STOPPED)
-    assert said.message == "⚙️ Agent was aborted."
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert notice.message == "⚙️ Agent was aborted."
+    assert await harness.state(question) == "cancelled: stopped"
     edits = len(draft.history)
-    await usable(harness, asked)
+    await usable(harness, question)
     await trio.sleep(30)
     assert len(draft.history) == edits
 
@@ -83,46 +83,46 @@ async def test_a_bare_stop_in_a_direct_message(harness: Harness) -> None:
     """No mention is needed where every message is meant for the bot."""
     await harness.start()
     direct = harness.direct()
-    asked = await begun(harness, "count", direct)
+    question = await begun(harness, "count", direct)
     harness.say("stop", channel=direct)
     await harness.settled()
     assert harness.ours(direct)[0].message.endswith(STOPPED)
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert await harness.state(question) == "cancelled: stopped"
     await usable(harness, channel=direct)
 
 
 async def test_a_stop_with_nothing_to_stop(harness: Harness) -> None:
     """It is acknowledged all the same."""
     await harness.start()
-    asked = harness.say("@helper stop")
+    question = harness.say("@helper stop")
     await harness.settled()
     assert harness.answers() == ["Nothing is running here."]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_stop_sign_on_the_draft(harness: Harness) -> None:
     """A reaction by someone who could have asked ends the turn without a word."""
     await harness.start()
-    asked = await begun(harness)
+    question = await begun(harness)
     [draft] = harness.ours()
     harness.react(draft, "octagonal_sign", by=harness.bob)
     await harness.settled()
     assert (harness.stage.open, len(harness.ours())) == (0, 1)
     assert draft.message.endswith(STOPPED)
-    assert await harness.state(asked) == "cancelled: stopped"
-    await usable(harness, asked)
+    assert await harness.state(question) == "cancelled: stopped"
+    await usable(harness, question)
 
 
 @pytest.mark.slow
 async def test_a_stop_sign_by_a_stranger_or_another_sign(harness: Harness) -> None:
     """Who may not ask may not stop, and other reactions mean nothing."""
     await harness.start({"groupPolicy": "allowlist", "groupAllowFrom": [harness.alice.id]})
-    asked = await begun(harness)
+    question = await begun(harness)
     [draft] = harness.ours()
     harness.react(draft, "octagonal_sign", by=harness.bob)
     harness.react(draft, "thumbsup")
     await harness.settled()
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert not draft.message.endswith(STOPPED)
 
 
@@ -131,13 +131,13 @@ async def test_the_message_is_deleted_in_a_thread(harness: Harness) -> None:
     await harness.start()
     root = harness.say("a thread about counting")
     harness.script = [LONG]
-    asked = harness.say("@helper count", root=root)
+    question = harness.say("@helper count", root=root)
     await harness.until(lambda: any("one two" in text for text in harness.answers()))
-    harness.delete(asked)
+    harness.delete(question)
     await harness.settled()
     assert harness.stage.open == 0
     assert harness.answers()[0].endswith(STOPPED)
-    assert await harness.state(asked) == "cancelled: the message was deleted"
+    assert await harness.state(question) == "cancelled: the message was deleted"
     await usable(harness, root)
 
 
@@ -155,14 +155,14 @@ async def test_a_deletion_that_no_event_told_of(harness: Harness) -> None:
     """What is being answered is looked at again once there is a new connection."""
     await harness.start()
     root = harness.say("a thread")
-    asked = harness.say("@helper count", root=root)
+    question = harness.say("@helper count", root=root)
     harness.script = [LONGER]
     await harness.until(harness.answers)
     half_open(harness)
-    harness.delete(asked)
+    harness.delete(question)
     await harness.settled()
     assert harness.answers()[0].endswith(STOPPED)
-    assert await harness.state(asked) == "cancelled: the message was deleted"
+    assert await harness.state(question) == "cancelled: the message was deleted"
 
 
 async def test_an_edit_that_a_crash_overtakes(harness: Harness) -> None:
@@ -176,9 +176,9 @@ async def test_an_edit_that_a_crash_overtakes(harness: Harness) -> None:
     await harness.start()
     harness.faults.before_rules.append(hang)
     harness.script = [LONG]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await trio.sleep(2)
-    harness.edit(asked, "@helper count backwards")
+    harness.edit(question, "@helper count backwards")
     await trio.sleep(1)
     await harness.crash()
     harness.faults.before_rules.clear()
@@ -194,50 +194,50 @@ async def test_an_edit_that_a_crash_overtakes(harness: Harness) -> None:
 async def test_an_edit_that_no_event_told_of(harness: Harness, mode: str) -> None:
     """The answer begins again, to the new words."""
     await harness.start({"connection": {"mode": mode}})
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     harness.script = lambda request: [Say("backwards") if "back" in request.messages[-1].text else LONGER]
     await harness.until(harness.answers)
     if mode == "websocket":
         half_open(harness)
-    harness.edit(asked, "@helper count back")
+    harness.edit(question, "@helper count back")
     await harness.settled()
     assert harness.answers() == ["backwards"]
-    assert (len(harness.stage.requests), await harness.state(asked)) == (2, "delivered")
+    assert (len(harness.stage.requests), await harness.state(question)) == (2, "delivered")
 
 
 async def test_the_root_of_the_thread_is_deleted(harness: Harness) -> None:
     """The draft is gone with its root: nothing is written any more, nothing is owed."""
     await harness.start()
-    asked = await begun(harness)
-    harness.delete(asked)
+    question = await begun(harness)
+    harness.delete(question)
     await harness.settled()
     assert (harness.stage.open, harness.answers()) == (0, [])
-    assert await harness.state(asked) == "cancelled: the message was deleted"
+    assert await harness.state(question) == "cancelled: the message was deleted"
     await usable(harness)
 
 
 async def test_the_message_is_edited(harness: Harness) -> None:
     """The new words are answered in the draft that is already there."""
     await harness.start()
-    asked = await begun(harness)
+    question = await begun(harness)
     harness.script = [Say("answer to other words", delay=0.1)]
-    harness.edit(asked, "@helper something else")
+    harness.edit(question, "@helper something else")
     await harness.settled()
     assert harness.stage.open == 0
     assert harness.answers() == ["answer to other words"]
     assert "something else" in harness.stage.requests[-1].messages[-1].text
     assert len(harness.stage.requests[-1].messages) == 1
-    assert await harness.state(asked) == "delivered"
-    await usable(harness, asked)
+    assert await harness.state(question) == "delivered"
+    await usable(harness, question)
 
 
 async def test_the_message_gets_a_pin(harness: Harness) -> None:
     """An edit event without new words changes nothing."""
     await harness.start()
     harness.script = [Say("one two three four five six", delay=0.3)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.answers())
-    harness.world.writing.apply(asked, Change(is_pinned=True))
+    harness.world.writing.apply(question, Change(is_pinned=True))
     await harness.settled()
     assert harness.answers() == ["one two three four five six"]
     assert len(harness.stage.requests) == 1
@@ -246,11 +246,11 @@ async def test_the_message_gets_a_pin(harness: Harness) -> None:
 async def test_the_bot_is_removed_from_the_channel(harness: Harness) -> None:
     """The turn ends; nothing can be written there any more."""
     await harness.start()
-    asked = await begun(harness)
+    question = await begun(harness)
     harness.world.membership.remove(harness.square, harness.world.users.get(harness.bot.id), harness.alice)
     await harness.settled()
     assert harness.stage.open == 0
-    assert await harness.state(asked) == "cancelled: the bot was removed from the channel"
+    assert await harness.state(question) == "cancelled: the bot was removed from the channel"
     direct = harness.direct()
     await usable(harness, channel=direct)
 
@@ -258,79 +258,79 @@ async def test_the_bot_is_removed_from_the_channel(harness: Harness) -> None:
 async def test_the_channel_is_archived(harness: Harness) -> None:
     """As with a removal."""
     await harness.start()
-    asked = await begun(harness)
+    question = await begun(harness)
     harness.world.membership.archive(harness.square, harness.alice)
     await harness.settled()
     assert harness.stage.open == 0
-    assert await harness.state(asked) == "cancelled: the bot was removed from the channel"
+    assert await harness.state(question) == "cancelled: the bot was removed from the channel"
 
 
 async def test_a_new_conversation_ends_the_turn(harness: Harness) -> None:
     """`/new` forgets what was said, the answer under way included."""
     await harness.start()
-    asked = await begun(harness)
-    harness.say("@helper /new", root=asked)
+    question = await begun(harness)
+    harness.say("@helper /new", root=question)
     await harness.settled()
     assert harness.stage.open == 0
     assert harness.answers()[0].endswith(STOPPED)
     assert "New conversation" in harness.answers()[1]
-    assert await harness.state(asked) == "cancelled: the session was reset"
-    await usable(harness, asked)
+    assert await harness.state(question) == "cancelled: the session was reset"
+    await usable(harness, question)
     assert "count" not in "".join(message.text for message in harness.stage.requests[-1].messages[:-1])
 
 
 async def test_the_gateway_drains(harness: Harness) -> None:
     """A turn that is not done within the budget is marked, and goes on after the restart in the same draft."""
     await harness.start(gateway={"drainSeconds": 5})
-    asked = await begun(harness)
+    question = await begun(harness)
     [draft] = harness.ours()
     began = trio.current_time()
     await harness.stop()
     assert 5 <= trio.current_time() - began < 10
     assert harness.stage.open == 0
     assert draft.message.endswith(INTERRUPTED)
-    assert await harness.state(asked) == "open"
+    assert await harness.state(question) == "open"
     harness.script = [Say("the whole answer", delay=0.1)]
     await harness.start()
     await harness.settled()
     assert harness.answers() == ["the whole answer"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_turn_that_ends_within_the_drain(harness: Harness) -> None:
     """It is not cut off."""
     await harness.start(gateway={"drainSeconds": 60})
     harness.script = [Say("one two three four five six", delay=0.5)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.answers())
     await harness.stop()
     assert harness.answers() == ["one two three four five six"]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_the_gateway_is_aborted(harness: Harness) -> None:
     """The account's shutdown closes the model request and seals the draft as interrupted."""
     gateway = await harness.start()
-    asked = await begun(harness)
+    question = await begun(harness)
     gateway.abort()
     await harness.until(lambda: harness.stage.open == 0)
     await harness.stop()
     assert harness.answers()[0].endswith(INTERRUPTED)
-    assert await harness.state(asked) == "open"
+    assert await harness.state(question) == "open"
 
 
 async def test_somebody_deletes_the_draft(harness: Harness) -> None:
     """Pending edits are dropped, and the answer goes out fresh."""
     await harness.start()
     harness.script = [Say("one two three four five six seven eight", delay=0.4)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: any("two" in text for text in harness.answers()))
     [draft] = harness.ours()
     harness.delete(draft)
     await harness.settled()
     assert harness.answers() == ["one two three four five six seven eight"]
     assert harness.ours()[0].id != draft.id
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert harness.calls("PUT", draft.id) <= 1
 
 
@@ -338,7 +338,7 @@ async def test_a_stop_while_an_edit_is_in_flight(harness: Harness) -> None:
     """The write completes, the seal comes after it, and no stale edit lands behind the seal."""
     harness.faults.latency = 0.0
     await harness.start()
-    asked = await begun(harness)
+    question = await begun(harness)
     harness.faults.latency = 2.0
     in_flight = trio.Event()
 
@@ -349,33 +349,33 @@ async def test_a_stop_while_an_edit_is_in_flight(harness: Harness) -> None:
 
     harness.faults.before_rules.append(watch)
     await in_flight.wait()
-    harness.say("@helper stop", root=asked)
+    harness.say("@helper stop", root=question)
     await harness.settled()
     await trio.sleep(60)
     assert harness.ours()[0].message.endswith(STOPPED)
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert await harness.state(question) == "cancelled: stopped"
 
 
 async def test_a_stop_before_the_first_word(harness: Harness) -> None:
     """There is no draft, so there is nothing to seal."""
     await harness.start()
     harness.script = [Pause(60), Say("late")]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.stage.open)
-    harness.say("@helper stop", root=asked)
+    harness.say("@helper stop", root=question)
     await harness.settled()
     assert harness.answers() == ["⚙️ Agent was aborted."]
     assert (harness.stage.open, harness.stage.cancelled) == (0, 1)
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert await harness.state(question) == "cancelled: stopped"
 
 
 async def test_a_stop_during_a_tool_call(harness: Harness) -> None:
     """The tool is cancelled with the model."""
     await harness.start()
     harness.script = [Say("Let me look. "), ToolStarted("1", "search", detail="x"), Pause(600), Say("never")]
-    asked = harness.say("@helper look")
+    question = harness.say("@helper look")
     await harness.until(lambda: any("Search" in text for text in harness.answers()))
-    harness.say("@helper stop", root=asked)
+    harness.say("@helper stop", root=question)
     await harness.settled()
     assert harness.stage.open == 0
     assert harness.answers()[0] == f"Let me look.\n\n{STOPPED}"
@@ -395,25 +395,25 @@ async def test_a_stop_while_the_draft_is_being_created(harness: Harness) -> None
         return None
 
     harness.faults.after_rules.append(lose)
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(lambda: harness.answers())
-    harness.say("@helper stop", root=asked)
+    harness.say("@helper stop", root=question)
     await harness.settled()
     assert harness.answers()[0].endswith(STOPPED)
     assert sum(text.endswith(STOPPED) for text in harness.answers()) == 1
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert await harness.state(question) == "cancelled: stopped"
 
 
 async def test_the_time_limit(harness: Harness) -> None:
     """A turn that takes too long ends with a notice below what was said."""
     await harness.start(agents={"defaults": {"timeoutSeconds": 5}})
-    asked = await begun(harness)
+    question = await begun(harness)
     await harness.settled()
     assert harness.stage.open == 0
     assert harness.answers()[0].startswith("one two three")
     assert harness.answers()[0].endswith("⏱️ _(stopped: no answer within 5 s)_")
-    assert (await harness.state(asked)).startswith("failed: the time limit")
-    await usable(harness, asked)
+    assert (await harness.state(question)).startswith("failed: the time limit")
+    await usable(harness, question)
 
 
 @pytest.mark.slow
@@ -431,16 +431,16 @@ async def test_a_stop_in_the_other_modes(harness: Harness, mode: str) -> None:
     """What stands is sealed, and the session is usable."""
     await harness.start({"streaming": {"mode": mode}})
     harness.script = [Say("Let me look. "), ToolStarted("1", "search", detail="x"), Pause(600), Say("never")]
-    asked = harness.say("@helper look")
+    question = harness.say("@helper look")
     await harness.until(lambda: harness.stage.open)
     await trio.sleep(5)
-    harness.say("@helper stop", root=asked)
+    harness.say("@helper stop", root=question)
     await harness.settled()
-    assert await harness.state(asked) == "cancelled: stopped"
+    assert await harness.state(question) == "cancelled: stopped"
     expected: dict[str, list[Any]] = {
         "block": ["Let me look.", STOPPED],
         "progress": [STOPPED],
         "off": [],
     }
     assert harness.answers()[:-1] == expected[mode]
-    await usable(harness, asked)
+    await usable(harness, question)

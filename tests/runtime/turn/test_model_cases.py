@@ -627,7 +627,7 @@ async def test_no_answer_is_said_and_the_roles_alternate_afterwards(harness: Har
     for _ in range(2):
         harness.say("@helper are you well", root=post)
         await harness.settled()
-    roles = [message["role"] for message in server.seen[-1]["messages"]]
+    roles = [message["role"] for message in server.requests[-1]["messages"]]
     assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
     assert server.malformed == []
 
@@ -649,10 +649,10 @@ async def test_refusals_are_learned_once(harness: Harness, logbook: Logbook) -> 
     server = await start(harness, serve)
     harness.say("@helper hello")
     await harness.settled()
-    assert (harness.answers(), len(server.seen)) == (["done"], 5)
+    assert (harness.answers(), len(server.requests)) == (["done"], 5)
     harness.say("@helper hello")
     await harness.settled()
-    assert (harness.answers(), len(server.seen)) == (["done", "done"], 6)
+    assert (harness.answers(), len(server.requests)) == (["done", "done"], 6)
     named = [(event["event"].split(":")[0], event["key"]) for event in logbook.events if "key" in event]
     assert named == [
         ("the model takes no tools", 'models.providers.live.models[].tools = false (for id = "m")'),
@@ -676,7 +676,7 @@ async def test_19_in_posts_by_blocks(harness: Harness) -> None:
     assert harness.answers() == ["The answer is 4. Really."]
     harness.say("@helper are you well", root=post)
     await harness.settled()
-    assert "will think" not in json.dumps(server.seen[-1])
+    assert "will think" not in json.dumps(server.requests[-1])
 
 
 async def test_a_thought_stays_out_of_later_prompts(harness: Harness) -> None:
@@ -686,7 +686,7 @@ async def test_a_thought_stays_out_of_later_prompts(harness: Harness) -> None:
     await harness.settled()
     harness.say("@helper are you well", root=post)
     await harness.settled()
-    assert "I will think" not in json.dumps(server.seen[-1])
+    assert "I will think" not in json.dumps(server.requests[-1])
 
 
 ADDRESSES = [
@@ -725,13 +725,13 @@ class Loopback:
 
     pieces: tuple[str, ...]
     read: Callable[[str], bool]
-    asked: int = 0
+    requests: int = 0
 
     async def handle(self, stream: trio.SocketStream) -> None:
         request = b""
         while b"\r\n\r\n" not in request:
             request += await stream.receive_some()
-        self.asked += 1
+        self.requests += 1
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         await stream.send_all(head.encode())
         for piece in self.pieces:
@@ -764,12 +764,12 @@ async def test_7_a_real_reset(fast_clock: trio.testing.MockClock, nursery: trio.
         harness.make_agent = lambda spec, _http: build_agent(spec, http)
         await harness.start(None, **tables(OPENAI, f"http://127.0.0.1:{port}/v1"))
         harness.say("@helper hello")
-        await harness.until(lambda: server.asked, within=600)
+        await harness.until(lambda: server.requests, within=600)
         await harness.settled()
         [answer] = harness.answers()
         assert answer.startswith("one two three\n\n")
         assert "broke off" in answer
-        assert server.asked == 1
+        assert server.requests == 1
         assert len(harness.streams) == 1
         assert "reset" in str(logbook.said("the agent failed")).lower()
         await http.aclose()
@@ -842,7 +842,7 @@ async def test_26_a_picture_on_the_root(
         harness.say("@helper what is this", root=root)
         await harness.settled()
     assert harness.answers() == ["a cat", "a cat"]
-    sent = [json.dumps(body["messages"]).count(base64.b64encode(PNG).decode()) for body in server.seen]
+    sent = [json.dumps(body["messages"]).count(base64.b64encode(PNG).decode()) for body in server.requests]
     assert sent == [len(files)] * 2
     assert server.malformed == []
 
@@ -854,10 +854,10 @@ async def test_26_a_model_without_pictures(harness: Harness) -> None:
     root = harness.say("look at this", file_ids=(file.id,))
     harness.say("@helper what is this", root=root)
     await harness.settled()
-    asked = json.dumps(server.seen[-1]["messages"])
-    assert "a.png" in asked
-    assert "its content is not shown" in asked
-    assert "image_url" not in asked
+    request_json = json.dumps(server.requests[-1]["messages"])
+    assert "a.png" in request_json
+    assert "its content is not shown" in request_json
+    assert "image_url" not in request_json
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
@@ -872,4 +872,4 @@ async def test_a_fallback_answers_for_a_model_that_is_closed_to_us(harness: Harn
     harness.say("@helper hello")
     await harness.settled()
     assert harness.answers() == ["done"]
-    assert [body["model"] for body in server.seen] == ["m", "n"]
+    assert [body["model"] for body in server.requests] == ["m", "n"]

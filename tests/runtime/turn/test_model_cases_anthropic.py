@@ -32,12 +32,12 @@ def block(start: Any, *deltas: Any, index: Any = 0) -> str:
     )
 
 
-def said(words: str) -> dict[str, Any]:
+def text_delta(words: str) -> dict[str, Any]:
     return {"type": "text_delta", "text": words}
 
 
 def text(words: str, index: Any = 0) -> str:
-    return block({"type": "text", "text": ""}, said(words), index=index)
+    return block({"type": "text", "text": ""}, text_delta(words), index=index)
 
 
 def thought(words: str, signature: str = "SIG", index: Any = 0) -> str:
@@ -193,7 +193,12 @@ CASES = [
     param("status-too-long", lambda _b: refusal("prompt is too long: 210000 tokens > 200000 maximum"), TOO_LONG),
     param("status-no-credit", lambda _b: refusal("Your credit balance is too low to access the API."), NO_CREDIT),
     param("status-502-page", lambda _b: Answer("<html>cloudflare 502</html>", 502, "text/html"), FAILED, "cloudflare"),
-    param("broken-reset", reset(START + text("one "), text("two"), delta(said("!"))), "one two!\n\n", "reset by peer"),
+    param(
+        "broken-reset",
+        reset(START + text("one "), text("two"), delta(text_delta("!"))),
+        "one two!\n\n",
+        "reset by peer",
+    ),
     param(
         "broken-chunks-end-early",
         always((START + text("one"), " "), error=httpx.RemoteProtocolError("peer closed connection without sending")),
@@ -352,8 +357,8 @@ CASES = [
     odd("block-a-list", event("content_block_start", index=0, content_block=[1])),
     odd("null-delta", block({"type": "text"}, None)),
     odd("text-for-a-delta", block({"type": "text"}, "x")),
-    odd("null-text", block({"type": "text", "text": None}, said("") | {"text": None})),
-    odd("object-for-text", block({"type": "text"}, said("") | {"text": {"a": 1}})),
+    odd("null-text", block({"type": "text", "text": None}, text_delta("") | {"text": None})),
+    odd("object-for-text", block({"type": "text"}, text_delta("") | {"text": {"a": 1}})),
     odd("delta-of-nothing", delta({"type": "input_json_delta", "partial_json": CALL}, 9)),
     odd("stop-of-nothing", event("content_block_stop", index=9)),
     odd("two-starts", START),
@@ -386,13 +391,13 @@ CASES = [
     ),
     param("start-missing", always(text("done") + END)),
     param("start-null", always(event("message_start", message=None) + text("done") + END)),
-    param("starts-missing", always(delta(said("done")) + END)),
+    param("starts-missing", always(delta(text_delta("done")) + END)),
     param("index-missing", always(START + text("done", None) + END)),
     param("index-a-text", always(START + text("done", "0") + END)),
     param("text-at-once", always(START + block({"type": "text", "text": "done"}) + END)),
     param(
         "text-a-pair-in-pieces",
-        always(START + block({"type": "text"}, said("\ud83d"), said("\ude00")) + END),
+        always(START + block({"type": "text"}, text_delta("\ud83d"), text_delta("\ude00")) + END),
         "\U0001f600",
     ),
     param("text-half-a-character", always(START + text("a\ud83d") + END), "a\ufffd"),

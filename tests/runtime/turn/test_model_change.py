@@ -25,13 +25,13 @@ class Servers(httpx.AsyncBaseTransport):
     """Several servers by host; `wrong` says what one of them would not have taken."""
 
     answers: Mapping[str, Say]
-    seen: list[tuple[str, dict[str, Any]]] = field(factory=list)
+    requests: list[tuple[str, dict[str, Any]]] = field(factory=list)
     wrong: list[str] = field(factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await trio.lowlevel.checkpoint()
         body = json.loads(await request.aread())
-        self.seen.append((request.url.host, body))
+        self.requests.append((request.url.host, body))
         is_openai = request.url.path.endswith("/chat/completions")
         self.wrong += list((insist_openai if is_openai else insist_anthropic)(body))
         answer = self.answers[request.url.host](body)

@@ -22,7 +22,7 @@ async def test_blocks_of_an_earlier_run(harness: Harness, remembered: bool) -> N
     """What the transcript has is shown in its block; what it has not is said anew, in the same post."""
     await harness.start({"streaming": {"mode": "block"}})
     harness.script = [Say("Let me see."), *(LOOK if remembered else LOOK[:1]), Pause(600)]
-    asked = harness.say("@helper look")
+    question = harness.say("@helper look")
     await harness.until(lambda: len(harness.answers()) == 2)
     await harness.crash()
     drafts = [post.id for post in harness.ours()]
@@ -31,7 +31,7 @@ async def test_blocks_of_an_earlier_run(harness: Harness, remembered: bool) -> N
     await harness.settled()
     assert words(harness) == ["Let me see." if remembered else "Now I see.", "Found it."]
     assert [post.id for post in harness.ours()][:2] == drafts
-    obligation = await harness.obligation(asked)
+    obligation = await harness.obligation(question)
     assert obligation is not None
     assert list(obligation.outcome_posts) == [post.id for post in harness.ours()]
 
@@ -92,11 +92,11 @@ async def test_words_before_the_crash_lead_the_answer(harness: Harness, mode: st
     """The agent does not repeat them; in one post or none, they are a part of the answer."""
     await harness.start({"streaming": {"mode": mode}})
     harness.script = [Say("Let me see."), *LOOK, Pause(600)]
-    asked = harness.say("@helper look")
+    question = harness.say("@helper look")
     await trio.sleep(5)
     await harness.crash()
     harness.script = [Say("Found it.")]
     await harness.start({"streaming": {"mode": mode}})
     await harness.settled()
     assert harness.answers() == ["Let me see.\n\nFound it."]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"

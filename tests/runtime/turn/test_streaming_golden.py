@@ -112,9 +112,9 @@ async def test_what_the_server_saw(harness: Harness, name: str) -> None:
     settings, steps = CASES[name]
     await harness.start(settings, agents={"entries": {"main": {"identity": {"name": "Otto"}}}})
     harness.script = steps
-    asked = harness.say("@helper what is wrong?")
+    question = harness.say("@helper what is wrong?")
     await harness.settled()
-    log = harness.chat() + f"\nthe message is {await harness.state(asked)}\n"
+    log = harness.chat() + f"\nthe message is {await harness.state(question)}\n"
     path = GOLDEN / f"{name}.txt"
     if WRITE:
         path.write_text(log)

@@ -19,13 +19,13 @@ async def test_a_mention_is_answered_in_one_growing_post(harness: Harness) -> No
     """The first word appears at once, the post grows, and the last edit is the answer."""
     await harness.start()
     harness.script = [Say(WORDS, delay=0.3)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.settled()
     [answer] = harness.ours()
     assert answer.message == WORDS
-    assert answer.root_id == asked.id
+    assert answer.root_id == question.id
     assert answer.history[0][1] == "one"
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 @pytest.mark.slow
@@ -127,10 +127,10 @@ async def test_a_refused_edit_loses_no_answer(harness: Harness, status: int) -> 
     await harness.start()
     harness.faults.before_rules.append(refuse)
     harness.script = [Say(WORDS, delay=0.5)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.settled()
     assert harness.answers()[-1] == WORDS
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 @pytest.mark.slow
@@ -146,13 +146,13 @@ async def test_previews_back_off_and_recover(harness: Harness) -> None:
     await harness.start()
     harness.faults.before_rules.append(busy)
     harness.script = [Say("word " * 60, delay=0.5)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.settled()
     [answer] = harness.ours()
     assert answer.message == ("word " * 60).strip()
     assert len(answer.history) > 3
     assert harness.calls("PUT") < 40
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_a_final_whose_answer_is_lost(harness: Harness) -> None:
@@ -168,10 +168,10 @@ async def test_a_final_whose_answer_is_lost(harness: Harness) -> None:
     await harness.start()
     harness.faults.after_rules.append(lose)
     harness.script = [Say(WORDS, delay=0.1)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.settled()
     assert harness.answers() == [WORDS]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
 
 
 async def test_an_agent_that_fails_at_once(harness: Harness) -> None:
@@ -182,10 +182,10 @@ async def test_an_agent_that_fails_at_once(harness: Harness) -> None:
         raise AgentFailed("401 from the model", for_user="The model's key was refused.")
 
     harness.script = script
-    asked = harness.say("@helper go")
+    question = harness.say("@helper go")
     await harness.settled()
     assert harness.answers() == ["The model's key was refused."]
-    assert await harness.state(asked) == "failed: 401 from the model"
+    assert await harness.state(question) == "failed: 401 from the model"
 
 
 async def test_a_later_error_deletes_no_answer(harness: Harness) -> None:
@@ -366,14 +366,14 @@ async def test_a_journal_that_fails_fails_the_account_only(harness: Harness, log
     """The account is started again and goes on with the message."""
     await harness.start()
     harness.script = [Say(WORDS, delay=0.5)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     await harness.until(harness.answers)
     harness.journal.execute("PRAGMA query_only = ON")
     await trio.sleep(6)
     harness.journal.execute("PRAGMA query_only = OFF")
     await harness.settled()
     assert harness.answers() == [WORDS]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert logbook.said("the journal failed")
 
 
@@ -382,7 +382,7 @@ async def test_a_journal_that_keeps_failing_uses_up_no_attempts(harness: Harness
     """A disk that is nearly full fails turns again and again; once it has room, the answer is given."""
     await harness.start()
     harness.script = [Say(WORDS, delay=0.5)]
-    asked = harness.say("@helper count")
+    question = harness.say("@helper count")
     for _ in range(12):
         await harness.until(lambda: harness.stage.open, within=120)
         harness.journal.execute("PRAGMA query_only = ON")
@@ -391,5 +391,5 @@ async def test_a_journal_that_keeps_failing_uses_up_no_attempts(harness: Harness
     await harness.settled()
     assert len(harness.stage.requests) > 8
     assert harness.answers() == [WORDS]
-    assert await harness.state(asked) == "delivered"
+    assert await harness.state(question) == "delivered"
     assert logbook.said("the journal failed")

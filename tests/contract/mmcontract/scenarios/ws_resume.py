@@ -30,12 +30,14 @@ class Away:
         return w
 
 
-async def go_away(t: Run, seen: tuple[str, ...] = ("one", "two"), missed: tuple[str, ...] = ("three", "four")) -> Away:
+async def go_away(
+    t: Run, received: tuple[str, ...] = ("one", "two"), missed: tuple[str, ...] = ("three", "four")
+) -> Away:
     c = await t.channel()
     w = await t.raw_ws(t.bot)
     h = await w.expect("hello")
     t.ident(h["data"]["connection_id"], "<connection>")
-    for text in seen:
+    for text in received:
         await t.user.say(c, text)
         await w.posted(text)
     await t.fence(w)
@@ -95,7 +97,7 @@ async def resume_nothing_missed(t: Run) -> None:
 async def resume_replay(t: Run) -> None:
     """Asking for an earlier number replays from there (what was written to the lost connection), then what was
     missed."""
-    a = await go_away(t, seen=("one", "two", "three"), missed=("four",))
+    a = await go_away(t, received=("one", "two", "three"), missed=("four",))
     two = next(
         m["seq"] for m in a.w.log if m.get("event") == "posted" and as_json(m["data"]["post"])["message"] == "two"
     )
