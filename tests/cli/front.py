@@ -46,9 +46,6 @@ class Front:
                 back = threading.Thread(target=self._pass_on, args=(client, server, None))
                 back.start()
                 self._pass_on(server, client, self.seconds if is_websocket else None)
-                for one in (client, server):
-                    with suppress(OSError):
-                        one.shutdown(socket.SHUT_RDWR)
                 back.join()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, seconds: float | None) -> None:
@@ -56,6 +53,9 @@ class Front:
             source.settimeout(seconds)
             while chunk := source.recv(65536):
                 sink.sendall(self._dated(chunk))
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def _dated(self, chunk: bytes) -> bytes:
         return re.sub(rb"(?i)(\r\ndate: )[^\r]*", rb"\g<1>" + self.date, chunk) if self.date else chunk

@@ -192,10 +192,22 @@ def test_a_token_of_a_person(server: Server) -> None:
 
 def test_a_server_that_is_not_there(server: Server) -> None:
     """What a start would say, and what to try."""
-    server.config.write_text(server.config.read_text().replace(server.url, "http://127.0.0.1:1"))
+    server.config.write_text(server.config.read_text().replace(server.url, "http://127.0.0.2:1"))
     ((level, text),) = found(server, code=1)["account default"]
     assert level == "failed"
-    assert "`curl http://127.0.0.1:1/api/v4/system/ping` from this machine must say OK" in text
+    assert "`curl http://127.0.0.2:1/api/v4/system/ping` from this machine must say OK" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["{url}/demo/channels/town-square", "https://{host}"])
+def test_an_address_that_is_not_quite_right(server: Server, wrong: str) -> None:
+    """Where Mattermost answers is found, and named."""
+    address = wrong.format(url=server.url, host=server.url.removeprefix("http://"))
+    server.config.write_text(server.config.read_text().replace(server.url, address))
+    row = next(one for one in server.json("doctor", code=1) if one["subject"] == "account default")
+    assert (row["code"], row["level"]) == ("server.address", "failed")
+    assert row["fix"].startswith(f'if that is your server, set baseUrl = "{server.url}", where a Mattermost answers')
+    assert ("without TLS" in row["fix"]) is address.startswith("https")
 
 
 def test_no_model(server: Server) -> None:

@@ -70,7 +70,7 @@ async def _run_all(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, None
         account = loaded.accounts[account_id]
         for finding in await account_check.check(account, await dependencies_for(account)):
             yield finding
-    async for finding in check_way_back(loaded, await dependencies_for(*loaded.accounts.values())):
+    async for finding in check_way_back(loaded, await dependencies_for(*loaded.accounts.values()), depth.progress):
         yield finding
     for finding in await _no_model(loaded):
         yield finding

@@ -64,6 +64,8 @@ WHY = {
     "account.person": "Everybody sees the answers as that person's, and the token can do what the person may.",
     "account.no_team": "Nobody can reach the bot.",
     "server.unreachable": "The gateway can't start: it neither reads nor answers anything.",
+    "server.address": "The gateway can't start: it neither reads nor answers anything.",
+    "server.private": "The gateway can't start: a mistyped or hijacked name is not to get the token.",
     "token.refused": "The gateway can't start: it neither reads nor answers anything.",
     "socket.ok": _WELL,
     "socket.unused": _WELL,

@@ -10,6 +10,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel, Team
 from oc_trio.errors import MattermostError, MattermostRejected, StoreError
+from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.outbound_client import open_outbound_client
 from oc_trio.runtime.delivery.compose import OutboundClient
@@ -23,6 +24,7 @@ from oc_trio.runtime.operator.checks.way_in import Progress, check_way_in
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.second_gateway_check import second_gateway_findings
+from oc_trio.runtime.operator.server_address import find_server
 from oc_trio.runtime.operator.slash_audit import skill_folders
 from oc_trio.runtime.process.start import journal_location, state_problem
 from oc_trio.runtime.tools.skills import find_skills
@@ -61,7 +63,7 @@ class AccountCheck:
             problem = _first(group)
         if problem is None:
             return found
-        return [*found, _unreachable(account, problem)]
+        return [*found, await _unreachable(account, problem, dependencies)]
 
     async def _parts(
         self,
@@ -112,15 +114,25 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(one) if isinstance(one, BaseExceptionGroup) else one
 
 
-def _unreachable(account: Account, problem: BaseException) -> Finding:
+async def _unreachable(account: Account, problem: BaseException, dependencies: Dependencies) -> Finding:
+    """Why the account can't be served; where the address is to blame, with the one at which Mattermost answers."""
     subject = f"account {account.id}"
-    if isinstance(problem, MattermostRejected) and problem.status in (401, 403):
+    if isinstance(problem, MattermostRejected) and problem.status in (401, 403) and problem.code:
         fix = "make a new token at Integrations > Bot Accounts, and put it where the old one is"
         return Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", "token.refused", fix)
+    if isinstance(problem, AddressRefused):
+        fix = "if that is your own server, set network.dangerouslyAllowPrivateNetwork = true; else correct baseUrl"
+        return Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", "server.private", fix)
     late = isinstance(problem, trio.TooSlowError)
-    what = f" does not answer within {_SECONDS:g} s" if late else f": {problem}"
+    text = f"{account.base_url}" + (f" does not answer within {_SECONDS:g} s" if late else f": {problem}")
+    found = await find_server(account.base_url, dependencies.environ)
+    if found.base_url and found.base_url != account.base_url:
+        is_open = account.base_url.startswith("https://") and found.base_url.startswith("http://")
+        warning = "; it is without TLS, so that everybody on the way can read the token" if is_open else ""
+        fix = f'if that is your server, set baseUrl = "{found.base_url}", where a Mattermost answers{warning}'
+        return Finding(Level.FAILED, subject, text, "server.address", fix)
     fix = f"`curl {account.base_url}/api/v4/system/ping` from this machine must say OK: see DNS, proxy, certificate"
-    return Finding(Level.FAILED, subject, f"{account.base_url}{what}", "server.unreachable", fix)
+    return Finding(Level.FAILED, subject, text, "server.unreachable", fix)
 
 
 def _places(

@@ -27,6 +27,7 @@ from oc_trio.runtime.account.round_trips import RoundTrip, RoundTripOutcome, run
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.handlers.callback_urls import wants_buttons
 from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.operator.checks.way_in import Progress
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.running_gateway import GatewaySilent, ask_gateway
 from oc_trio.runtime.process.admin import admin_socket
@@ -40,12 +41,15 @@ _DEVELOPER = "System Console > Environment > Developer"
 _FORBIDDEN = "which by default forbids it"
 
 
-async def check_way_back(loaded: Loaded, dependencies: Dependencies) -> AsyncIterator[Finding]:
-    """The findings about slash commands and buttons of all accounts."""
+async def check_way_back(
+    loaded: Loaded, dependencies: Dependencies, progress: Progress = lambda _: None
+) -> AsyncIterator[Finding]:
+    """The findings about slash commands and buttons of all accounts; `progress` gets a line, since it may take long."""
     port = await trio.to_thread.run_sync(PublicPort.of, loaded, Clock())
     if not port.is_wanted:
         yield Finding(Level.OK, "callbacks", "no slash commands, buttons or hooks are configured", "callback.unused")
         return
+    progress("callbacks: waiting for Mattermost to call back, 30 s for each that it can't reach")
     try:
         trips, looks = await _trips(port, loaded, dependencies)
     except GatewaySilent as problem:
