@@ -140,6 +140,7 @@ class _Connection:
         # The greeting is handled like every other frame, by the one task that changes the state.
         events_send.send_nowait(first)
         try:
+            self.owner.api.socket = self.socket
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heartbeat)
                 nursery.start_soon(self._read, events_send)
@@ -151,6 +152,8 @@ class _Connection:
             if error is None:
                 raise
             self.failure = self.failure or error
+        finally:
+            self.owner.api.socket = None
         raise self.failure or MattermostUnavailable("the websocket was closed")
 
     async def _read(self, events_send: trio.MemorySendChannel[Frame]) -> None:

@@ -22,6 +22,7 @@ from oc_trio.core.decode import decode_frame
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.ids import ChannelId
 from oc_trio.mattermost.rest.responses import error_from_response
 
 # Each covers one step, so that an error says which one hung.
@@ -29,6 +30,7 @@ HANDSHAKE_SECONDS = 15.0
 GREETING_SECONDS = 10.0
 # The closing handshake is a courtesy; the connection is dropped without it.
 CLOSE_SECONDS = 2.0
+TYPING_SECONDS = 1.0
 _QUEUE = 256  # with trio-websocket's default of 1, two unread messages stop its answers to pings
 _MESSAGE_LIMIT = 4 * 1024 * 1024
 _RECEIVE_BYTES = 64 * 1024  # the default 4 KiB costs two thirds of the receive rate
@@ -110,6 +112,25 @@ class Socket:
         answered = self._pending_pings[self._actions] = trio.Event()
         await self._send({"seq": self._actions, "action": "ping"})
         await answered.wait()
+
+    async def typing(self, channel_id: ChannelId, parent_id: str = "") -> bool:
+        """Show "is typing" in a channel or thread; false where it was not sent. The server's answer is not waited for.
+
+        Whoever types may be cancelled at any moment, and half a frame would end the connection: a write that has begun
+        is shielded and bounded.
+        """
+        self._actions += 1
+        data = {"channel_id": channel_id, "parent_id": parent_id}
+        is_sent = False
+        try:
+            with trio.move_on_after(TYPING_SECONDS, shield=True):
+                await self._send({"seq": self._actions, "action": "user_typing", "data": data})
+                is_sent = True
+        except MattermostUnavailable:
+            return False
+        if not is_sent:
+            await self.abort()
+        return is_sent
 
     async def abort(self) -> None:
         """Close the transport without a closing handshake; `receive` then raises MattermostUnavailable."""

@@ -76,6 +76,7 @@ def test_small_letters_win_and_all_proxy_is_the_last() -> None:
 def test_a_proxy_with_a_password_and_tls() -> None:
     """What is percent-encoded in it is decoded, and neither its repr nor its url has them."""
     proxy = proxy_for("https://mm.test", {"HTTPS_PROXY": "https://us%40er:p%3Aw@p.test"})
+    assert proxy is not None
     assert proxy == Proxy("p.test", 443, "HTTPS_PROXY", "us@er", "p:w", is_tls=True)
     assert "p:w" not in repr(proxy)
     assert proxy.url == "https://p.test:443"

@@ -10,6 +10,7 @@ import trustme
 from oc_trio.core.connection import ResumePoint
 from oc_trio.core.events import ActionReply, EventFrame, Hello
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.ids import ChannelId
 from oc_trio.mattermost.socket import CLOSE_SECONDS, HANDSHAKE_SECONDS, open_socket
 from tests.mattermost.doubles import FakeSockets, Peer
 
@@ -211,3 +212,42 @@ async def test_a_bad_certificate_is_told_by_name(nursery: trio.Nursery) -> None:
         async with open_socket(f"wss://localhost:{port}/", "t", None, ssl_context=ssl.create_default_context()):
             raise AssertionError
     nursery.cancel_scope.cancel()
+
+
+async def test_typing_that_is_cancelled_leaves_the_connection_whole(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """A turn may end at any moment: a frame that has begun is written to its end."""
+    actions: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        actions.extend([(await peer.action())["action"], (await peer.action())["action"]])
+        await peer.posted(1, "p")
+        await trio.sleep(5)
+
+    sockets = FakeSockets(nursery, [script])
+    async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+        await socket.greet(ping=False)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await socket.typing(ChannelId("chan"), "root")
+        assert await socket.typing(ChannelId("chan"), "root") is True
+        await socket.receive()
+    assert actions == ["user_typing", "user_typing"]
+
+
+async def test_typing_into_a_dead_connection_is_given_up(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Half a frame would garble what follows, so the connection ends with it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        await trio.sleep(50)
+
+    sockets = FakeSockets(nursery, [script])
+    async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+        await socket.greet(ping=False)
+        await socket.abort()
+        assert await socket.typing(ChannelId("chan"), "root") is False

@@ -1,5 +1,7 @@
 """The typing indicator: alive where an answer is made, for as long as it is made."""
 
+import json
+
 import pytest
 import trio
 import trio.testing
@@ -8,6 +10,8 @@ from oc_trio.agent.scripted import Pause, Say
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId
 from oc_trio.runtime.turn.typing_indicator import TYPING_SECONDS, keep_typing
+from oc_trio.sandbox.hub import WebConn
+from oc_trio.sandbox.records import SessionRecord
 from tests.runtime.harness import Harness
 
 
@@ -36,14 +40,44 @@ async def test_a_refusal_ends_it(autojump_clock: trio.testing.MockClock) -> None
     assert events == ["root"]
 
 
+def watch(harness: Harness) -> WebConn:
+    """A websocket of alice's."""
+    session = SessionRecord(harness.alice.id, "alice-token")
+    return harness.world.connect(session)
+
+
+def typing_events(connection: WebConn) -> list[str]:
+    """The threads in which somebody typed since the last call."""
+    frames: list[str] = []
+    while (frame := connection.next_frame()) is not None:
+        frames.append(frame)
+    events = [json.loads(frame) for frame in frames]
+    return [event["data"]["parent_id"] for event in events if event.get("event") == "typing"]
+
+
+async def test_without_a_websocket_typing_goes_by_a_request(harness: Harness) -> None:
+    """As with `connection.mode = "poll"`."""
+    await harness.start({"connection": {"mode": "poll"}})
+    eyes = watch(harness)
+    harness.script = [Pause(9), Say("done")]
+    asked = harness.say("@helper one")
+    await harness.until(lambda: "done" in harness.answers())
+    assert typing_events(eyes) == [asked.id] * 3
+    assert harness.calls("POST", "/typing") == 3
+
+
 async def test_each_thread_has_its_own(harness: Harness) -> None:
     """Two answers at once keep two indicators alive, and both end with their answers."""
     await harness.start()
+    eyes = watch(harness)
     harness.script = [Pause(9), Say("done")]
     harness.say("@helper one")
     harness.say("@helper two")
     await harness.settled()
-    calls = harness.calls("POST", "/typing")
-    assert calls == 2 * 3
+    roots = typing_events(eyes)
+    assert len(roots) == 2 * 3
+    assert len(set(roots)) == 2
     await trio.sleep(60)
-    assert harness.calls("POST", "/typing") == calls
+    assert typing_events(eyes) == []
+    # By the websocket: a request would take a place in the server's rate limit.
+    assert harness.calls("POST", "/typing") == 0
