@@ -150,6 +150,8 @@ class Harness:
             },
             "agents": {"defaults": {"model": {"primary": "stage/play"}}},
             "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+            # Any free one: tests run side by side.
+            "gateway": {"port": 0},
         }
         for name, table in tables.items():
             values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table

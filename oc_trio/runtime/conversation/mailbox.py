@@ -113,8 +113,7 @@ class Mailbox:
             return ArrivalResult.WAITS, ()
         if self.has_spilled or len(self) >= self.capacity:
             # Once one message waits in the journal, all later ones do: they must not overtake it.
-            self.has_spilled = True
-            self.spills += 1
+            self.spill()
             return ArrivalResult.SPILLED, ()
         decision = arrive(rules, self._backlog, _waiting(job), running=running, steerable=steerable)
         match decision:
@@ -138,6 +137,11 @@ class Mailbox:
                 self._jobs[job.trigger] = job
                 return ArrivalResult.INTERRUPTS, tuple(removed)
         assert_never(decision)
+
+    def spill(self) -> None:
+        """One more message waits in the journal only."""
+        self.has_spilled = True
+        self.spills += 1
 
     def take(self, rules: QueueRules, with_followups: bool = False) -> Batch | None:
         """The next turn's batch; None when nothing waits.

@@ -146,8 +146,13 @@ class Session:
         # A resumed connection or catch-up may bring a message again.
         if self.holds(job.trigger):
             return
-        if self._deferrals and not is_of_command and len(self._deferred) < self.mailbox:
-            self._deferred.append(job)
+        if self._deferrals and not is_of_command:
+            if len(self._deferred) < self.mailbox and not self._mailbox.has_spilled:
+                self._deferred.append(job)
+            else:
+                # Not into the mailbox, where it would overtake those that are deferred.
+                self._mailbox.spill()
+                log.warning("mailbox full: the message waits in the journal", session=self.key, post=job.trigger)
             return
         steerable = turn is not None and turn.is_steerable
         result, dropped = self._mailbox.arrive(job, self._rules, running=turn is not None, steerable=steerable)
@@ -250,7 +255,7 @@ class Session:
         debounces_first = self._first_debounce > 0
         while True:
             await self._settle_withdrawn()
-            if self._is_open and self._mailbox.has_spilled and not self._mailbox:
+            if self._is_open and self._mailbox.has_spilled and not self._mailbox and not self._deferrals:
                 await self._reload_spilled()
             if debounces_first and self._mailbox and not self._mailbox.resumes:
                 await self._debounce_first()
@@ -279,7 +284,7 @@ class Session:
                     return
 
     async def _wait_idle(self) -> bool:
-        if self._mailbox.has_spilled:
+        if self._mailbox.has_spilled and not self._deferrals:
             return False
         with trio.move_on_after(self._idle_seconds):
             await self._wakeup.wait_next()

@@ -300,3 +300,22 @@ async def test_second_thoughts_don_t_wait_for_ever(recorder: Recorder) -> None:
     assert recorder.log[0] == "a answered"
     assert recorder.turns[1].batch.jobs[0].trigger == "m0"
     assert len(recorder.turns) == 3
+
+
+@pytest.mark.parametrize("names", ["abc", "abcdef"])
+async def test_more_than_fits_while_a_command_is_carried_out(recorder: Recorder, names: str) -> None:
+    """What finds no room waits in the journal, and overtakes nothing in memory. The journal is not read in vain."""
+    session = a_session(recorder, Small)
+    reads = 0
+
+    async def reload(key: SessionKey) -> Sequence[Job]:
+        nonlocal reads
+        reads += 1
+        answered = {job.trigger for turn in recorder.turns for job in turn.batch.everyone}
+        return [job for job in recorder.journal if job.trigger not in answered]
+
+    session._reload = reload
+    recorder.journal = [a_job(name) for name in names]
+    await play(session, session.defer, lambda: put_all(session, recorder.journal), 30.0, session.release)
+    assert recorder.log == [f"{name} answered" for name in names]
+    assert reads <= len(names)
