@@ -175,9 +175,9 @@ def run_(
         from uuid import uuid4
 
         from oc_trio.core.cron_runs import run_by_hand
-        from oc_trio.runtime.account.job_table import account_of
         from oc_trio.runtime.account.outbound_client import pick_account
         from oc_trio.runtime.operator.run_cron_job import wait_for_run
+        from oc_trio.runtime.schedule.job_table import account_of
 
         scheduled = states.find(job)
         pick_account(states.loaded, scheduled.account or None)

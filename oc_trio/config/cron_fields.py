@@ -1,4 +1,4 @@
-"""Checks cron expressions and time zones. When a job is due is computed by `runtime/account/cron_times.py`."""
+"""Checks cron expressions and time zones. When a job is due is computed by `runtime/schedule/cron_times.py`."""
 
 import re
 import zoneinfo

@@ -1,6 +1,6 @@
 """Jobs by the clock: what one does and when, how the journal keeps it, and what a schedule does about it now.
 
-When a cron expression is due is `runtime.account.cron_times`, which needs the time zones.
+When a cron expression is due is `runtime.schedule.cron_times`, which needs the time zones.
 """
 
 import json

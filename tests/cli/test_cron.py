@@ -1,6 +1,6 @@
 """`oc-trio cron` against the embedded server on loopback, without a gateway.
 
-With one: `test_openclaw_spellings`, and in virtual time `tests/runtime/account/test_added_jobs.py`.
+With one: `test_openclaw_spellings`, and in virtual time `tests/runtime/schedule/test_added_jobs.py`.
 """
 
 import time

@@ -1,1 +1,1 @@
-"""One account's branch of the supervision tree: connection, catch-up, recovery, schedule."""
+"""One account's branch of the supervision tree: connection, catch-up, recovery."""

@@ -23,13 +23,11 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import open_direct_channels
 from oc_trio.mattermost.transport import Transport
 from oc_trio.runtime.account.connection import STOPPED, AccountConnection, show_state
-from oc_trio.runtime.account.job_runner import JobRunner
 from oc_trio.runtime.account.live_accounts import LiveAccount
 from oc_trio.runtime.account.login import cancel_on, fetch_own_user
 from oc_trio.runtime.account.outbound_client import direct_retry
 from oc_trio.runtime.account.parts import RETRIES, AccountInputs, AccountParts, build_event_handler, build_parts
 from oc_trio.runtime.account.recovery import Recovery, open_jobs
-from oc_trio.runtime.account.schedule import Schedule
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.session import Session
@@ -37,6 +35,8 @@ from oc_trio.runtime.conversation.settings import load_settings, queue_rules
 from oc_trio.runtime.error_boundary import DEFECT
 from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
+from oc_trio.runtime.schedule.job_runner import JobRunner
+from oc_trio.runtime.schedule.schedule import Schedule
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.turn import TurnRunner

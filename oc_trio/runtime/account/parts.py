@@ -22,7 +22,6 @@ from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import MattermostServer
 from oc_trio.runtime.account.dependencies import Dependencies
-from oc_trio.runtime.account.job_table import JobTable
 from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.outbound_client import outbound_client_of
 from oc_trio.runtime.account.token import Token
@@ -50,6 +49,7 @@ from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
+from oc_trio.runtime.schedule.job_table import JobTable
 from oc_trio.runtime.second_gateway import SecondGatewayAlarm
 from oc_trio.runtime.services import AccountServices, BotUser
 from oc_trio.runtime.tools.mcp_servers import ToolServers

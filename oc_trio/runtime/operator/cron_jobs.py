@@ -24,9 +24,9 @@ from oc_trio.core.cron_runs import JobRun
 from oc_trio.core.openclaw_jobs import CarriedJob
 from oc_trio.core.targets import parse_target
 from oc_trio.errors import UnknownTarget
-from oc_trio.runtime.account.cron_times import next_due
-from oc_trio.runtime.account.job_table import account_of, all_jobs
 from oc_trio.runtime.policies import entries
+from oc_trio.runtime.schedule.cron_times import next_due
+from oc_trio.runtime.schedule.job_table import account_of, all_jobs
 from oc_trio.store.cron import CronRun
 from oc_trio.store.cron_jobs import NOT_YET
 from oc_trio.store.store import Store

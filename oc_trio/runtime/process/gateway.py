@@ -35,7 +35,6 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
-from oc_trio.runtime.account.job_table import JobTable
 from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.parts import AccountInputs
 from oc_trio.runtime.account.round_trips import RoundTrip, run_round_trips
@@ -51,6 +50,7 @@ from oc_trio.runtime.process.reload import Changes, Reread, apply_changes, plans
 from oc_trio.runtime.process.signals import serve_signals
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
+from oc_trio.runtime.schedule.job_table import JobTable
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.store.store import Store
 from oc_trio.telemetry.account_status import ListenerStatus

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from oc_trio.config.cron_fields import cron_error
-from oc_trio.runtime.account.cron_times import latest_run, next_run
+from oc_trio.runtime.schedule.cron_times import latest_run, next_run
 
 
 def at(text: str) -> int:

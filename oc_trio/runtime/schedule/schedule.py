@@ -14,9 +14,9 @@ from oc_trio.core.cron_jobs import JobSource, Once, Run, ScheduledJob, Skip, Wai
 from oc_trio.core.cron_runs import STALE_MS, JobRun, RunState, scheduled_run
 from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.ids import AccountId
-from oc_trio.runtime.account.cron_times import latest_due, next_due
-from oc_trio.runtime.account.job_runner import JobRunner
-from oc_trio.runtime.account.job_table import JobTable, account_of
+from oc_trio.runtime.schedule.cron_times import latest_due, next_due
+from oc_trio.runtime.schedule.job_runner import JobRunner
+from oc_trio.runtime.schedule.job_table import JobTable, account_of
 from oc_trio.store.cron_jobs import NOT_YET
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup

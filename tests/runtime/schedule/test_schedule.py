@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import Say
-from oc_trio.runtime.account.schedule import MISSED
+from oc_trio.runtime.schedule.schedule import MISSED
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.store.cron_jobs import NOT_YET
 from tests.logbook import Logbook

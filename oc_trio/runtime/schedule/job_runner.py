@@ -1,7 +1,7 @@
 """Makes one run of a scheduled job: its text goes to the outbox, or its prompt to an agent; the history says so.
 
 A run has a name, of which the ids of its posts and its trigger are made, so that it happens once, whatever
-interrupts it. When a job is due is `runtime.account.schedule`.
+interrupts it. When a job is due is `runtime.schedule.schedule`.
 """
 
 from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ from attrs import evolve
 from oc_trio.agent.scripted import Say
 from oc_trio.core.cron_jobs import Interval, Missed, Once, ScheduledJob
 from oc_trio.core.cron_runs import STALE_MS, JobRun, RunState, run_by_hand
-from oc_trio.runtime.account.schedule import MISSED, STALE, UNKNOWN
+from oc_trio.runtime.schedule.schedule import MISSED, STALE, UNKNOWN
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.logbook import Logbook
 from tests.runtime.harness import ACCOUNT, Harness, HarnessSetup
