@@ -20,6 +20,7 @@ from oc_trio.sandbox.world import World
 
 T = TypeVar("T")
 
+BUTTONS = 'capabilities = ["inlineButtons"]\n'
 # What a start wants at least of models.
 MODEL = '[models.providers.test]\napi = "scripted"\nmodels = ["test"]\n'
 
@@ -60,7 +61,7 @@ class Server:
         )
         self.config.write_text(
             f'[channels.mattermost]\nbaseUrl = "{self.url}"\nbotToken = "{self.demo.bot.token}"\n'
-            f"capabilities = {['inlineButtons'] if self.has_buttons else []}\n"
+            f"{BUTTONS if self.has_buttons else ''}"
             f"[channels.mattermost.network]\ndangerouslyAllowPrivateNetwork = true\n{more}{extra}"
         )
 
