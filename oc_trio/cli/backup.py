@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oc_trio.cli.journal import with_journal
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("backup")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 def command(target: Path, config_path: str | None) -> None:
     """Copy the journal to the new file TARGET, readable by its owner only. PostgreSQL has pg_dump for this.
 

@@ -10,6 +10,7 @@ import click
 from oc_trio.cli.edge import EXIT_CODES, harmless, run, shared_options
 from oc_trio.cli.exits import EX_FAILED
 from oc_trio.cli.logs import print_log
+from oc_trio.cli.options import config_option
 from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from oc_trio.runtime.delivery.targets import Place
     from oc_trio.runtime.operator.probe import Probe
 
-_config = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 @command.command("list", epilog=EXIT_CODES)
-@_config
+@config_option
 @_json
 def list_(config_path: str | None, *, as_json: bool) -> None:
     """The accounts as they are configured."""
@@ -41,7 +41,7 @@ def list_(config_path: str | None, *, as_json: bool) -> None:
 
 
 @command.command(epilog=EXIT_CODES)
-@_config
+@config_option
 @_json
 @click.option("--account", metavar="ID", help="Only this account.")
 @click.option("--probe", is_flag=True, help="Ask each account's Mattermost, too, with the bot's token.")
@@ -119,7 +119,7 @@ def resolve(
 
 
 @command.command("logs")
-@_config
+@config_option
 @_json
 @click.option("--lines", default=200, show_default=True, type=click.IntRange(1, 1000), help="Lines at most.")
 def logs(config_path: str | None, lines: int, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.runtime.operator.slash_audit import AuditedCommand, CommandAudit
@@ -18,13 +19,12 @@ def command() -> None:
     """Look after native slash commands (/oc_...) on the server."""
 
 
-_config = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 _account = click.option("--account", help="The account; the default account without this.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @command.command(name="list")
-@_config
+@config_option
 @_account
 @_json
 def list_(config_path: str | None, account: str | None, as_json: bool) -> None:
@@ -42,7 +42,7 @@ def list_(config_path: str | None, account: str | None, as_json: bool) -> None:
 
 
 @command.command()
-@_config
+@config_option
 @_account
 @_json
 @click.option("--all", "everything", is_flag=True, help="Remove every command of ours, also those in use.")

@@ -9,10 +9,10 @@ import click
 
 from oc_trio.cli.config_get import file, get
 from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.cli.options import config_option
 from oc_trio.cli.spellings import SpelledGroup
 from oc_trio.errors import ConfigError, Problem
 
-config_option = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

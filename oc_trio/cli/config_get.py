@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -20,7 +21,7 @@ _PART = re.compile(r'\[?"((?:[^"\\]|\\.)*)"\]?|\[\'?([^\'\]]*)\'?\]|([^.\[\]"]+)
 
 @click.command()
 @click.argument("path")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, texts in quotes too.")
 def get(path: str, config_path: str | None, *, as_json: bool) -> None:
     """Print the value in effect at PATH, such as channels.mattermost.replyToMode; secrets are hidden.
@@ -49,7 +50,7 @@ def get(path: str, config_path: str | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 def file(config_path: str | None) -> None:
     """Print the path of the configuration file that is read."""
     loaded = _load(config_path)

@@ -9,7 +9,6 @@ from oc_trio.cli.cron_change import add, disable, edit, enable, rm
 from oc_trio.cli.cron_import import import_
 from oc_trio.cli.cron_journal import (
     EXIT_CODES,
-    config_option,
     job_argument,
     job_line,
     json_option,
@@ -21,6 +20,7 @@ from oc_trio.cli.cron_options import refuse_theirs
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL, EX_UNAVAILABLE
 from oc_trio.cli.journal import now_ms, print_json, print_table, when
+from oc_trio.cli.options import config_option
 from oc_trio.cli.spellings import SpelledGroup
 
 if TYPE_CHECKING:

@@ -5,19 +5,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import evolve
 
-from oc_trio.cli.cron_journal import (
-    EXIT_CODES,
-    config_option,
-    job_argument,
-    job_line,
-    json_option,
-    tell_gateway,
-    when_next,
-    with_jobs,
-)
+from oc_trio.cli.cron_journal import EXIT_CODES, job_argument, job_line, json_option, tell_gateway, when_next, with_jobs
 from oc_trio.cli.cron_options import changed_job, job_of, job_options, read_texts, refuse_theirs, timing_of
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.journal import now_ms, print_json
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.cron_journal import EXIT_CODES, config_option, json_option, tell_gateway, with_jobs
+from oc_trio.cli.cron_journal import EXIT_CODES, json_option, tell_gateway, with_jobs
 from oc_trio.cli.cron_options import refuse_theirs
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 from oc_trio.cli.journal import fail, now_ms, print_json
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.runtime.operator.cron_jobs import ImportedJob, JobStates

@@ -22,7 +22,6 @@ EXIT_CODES = (
 
 T = TypeVar("T")
 
-config_option = click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 job_argument = click.argument("job", metavar="JOB")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_PARTIAL
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ _WIDTH = 8
 
 
 @click.command("doctor")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--deep",

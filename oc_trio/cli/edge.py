@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE, first
+from oc_trio.cli.options import config_option
 from oc_trio.config.load import Loaded
 from oc_trio.core.text import clean
 
@@ -33,7 +34,7 @@ def shared_options(function: F) -> F:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--account", metavar="ID", help="The account that acts; the default account without this."),
-        click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG)."),
+        config_option,
     ):
         function = option(function)
     return function

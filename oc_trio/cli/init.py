@@ -359,6 +359,7 @@ class _Setup:
         from oc_trio.cli.init_trio import in_trio
         from oc_trio.config.load import load
         from oc_trio.config.paths import find_config
+        from oc_trio.core.access import DmPolicy
         from oc_trio.errors import ConfigError
         from oc_trio.runtime.operator.doctor import Depth
         from oc_trio.telemetry.log import configure
@@ -402,6 +403,9 @@ class _Setup:
             self.questions.say(
                 f"Then write to @{bot.username} in Mattermost, or `/invite @{bot.username}` in a channel."
             )
+            if starter.strangers is DmPolicy.PAIRING and not starter.people:
+                self.questions.say("Who writes gets a code: `oc-trio pairing approve mattermost CODE` lets them in.")
+            self.questions.say(f"To keep it running: oc-trio systemd install --config {output} --now")
         return code
 
 

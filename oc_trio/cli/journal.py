@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE, first
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -33,7 +34,7 @@ def shared_options(function: F) -> F:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--account", metavar="ID", help="Only this account."),
-        click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG)."),
+        config_option,
     ):
         function = option(function)
     return function

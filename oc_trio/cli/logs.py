@@ -11,6 +11,7 @@ import click
 
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_INTERRUPTED
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ _COLOURS = {"error": "red", "critical": "red", "warning": "yellow", "debug": "br
 
 
 @click.command("logs")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--limit", "-n", default=200, show_default=True, type=click.IntRange(1, 1000), help="Earlier lines.")
 @click.option(

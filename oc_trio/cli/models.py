@@ -8,9 +8,10 @@ from pathlib import Path
 import attrs
 import click
 
-from oc_trio.cli.config import config_option, json_option
+from oc_trio.cli.config import json_option
 from oc_trio.cli.exits import EX_CONFIG
 from oc_trio.cli.models_status import status
+from oc_trio.cli.options import config_option
 from oc_trio.cli.spellings import SpelledGroup
 from oc_trio.errors import ConfigError
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--probe", "--check", "probe", is_flag=True, help="Ask each provider in use for its models, with the key."

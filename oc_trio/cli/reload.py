@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,10 +20,11 @@ _SECONDS = 660.0
 _LIVE_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 _MOST_KEYS = 20
+_ENDED = ("auth_failed", "failed")
 
 
 @click.command("reload")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--no-wait", is_flag=True, help="Don't wait for what comes of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(config_path: str | None, *, no_wait: bool, as_json: bool) -> None:
@@ -77,7 +79,7 @@ def _wait(socket: "Path", before: "Mapping[str, Any]") -> dict[str, Any]:
             sys.exit(EX_FAILED)
         if status["reload"]["ended"] > before["reload"]["begun"]:
             until_live = until_live or time.monotonic() + _LIVE_SECONDS
-            if not _not_live(status) or time.monotonic() > until_live:
+            if not _connecting(status) or time.monotonic() > until_live:
                 return status
         time.sleep(_LOOK_SECONDS)
     click.echo(f"oc-trio: the gateway is still at it after {_SECONDS:g} s; see its log", err=True)
@@ -92,6 +94,11 @@ def _not_live(status: "Mapping[str, Any]") -> list[str]:
     """The accounts that the reload has started, and that are not live."""
     states, found = _states(status), status["reload"]
     return [name for name in (*found["started"], *found["restarted"]) if states.get(name) != "live"]
+
+
+def _connecting(status: "Mapping[str, Any]") -> list[str]:
+    """Those of `_not_live` that may be in a moment; a refused token is tried again much later."""
+    return [name for name in _not_live(status) if _states(status).get(name) not in _ENDED]
 
 
 def _lines(status: "Mapping[str, Any]") -> "Iterator[str]":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ _LOOK_SECONDS = 0.2
 
 
 @click.command("restart")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--no-wait", is_flag=True, help="Don't wait until it is back.")
 def command(config_path: str | None, *, no_wait: bool) -> None:
     """Restart the running gateway: answers end or are taken up again, and the configuration is read anew.

@@ -11,11 +11,12 @@ import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL
 from oc_trio.cli.journal import now_ms, when
+from oc_trio.cli.options import config_option
 
 
 @click.command("restore")
 @click.argument("backup", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 def command(backup: Path, config_path: str | None) -> None:
     """Make BACKUP, made by `oc-trio backup`, the journal; the one that is there is kept beside it.
 

@@ -6,10 +6,11 @@ import sys
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE, first
+from oc_trio.cli.options import config_option
 
 
 @click.command("run")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 def command(config_path: str | None) -> None:
     """Connect the configured accounts and answer until SIGTERM or Ctrl-C.
 

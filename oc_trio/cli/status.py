@@ -8,10 +8,11 @@ import click
 
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_UNAVAILABLE
+from oc_trio.cli.options import config_option
 
 
 @click.command("status")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--account", metavar="ID", help="Only this account.")
 @click.option("--deep", "--all", "deep", is_flag=True, help="Ask each account's Mattermost, too, with the bot's token.")
 @click.option("--page", is_flag=True, help="Print where the status page is, and the token to log in there.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM
+from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -91,7 +92,7 @@ def command() -> None:
 
 
 @command.command(name="print")
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--program", metavar="PATH", help="The oc-trio that the service runs; default: this one.")
 @click.option("--user", is_flag=True, help="A unit for the user's own manager, without hardening.")
 def print_(config_path: str | None, program: str | None, *, user: bool) -> None:
@@ -108,7 +109,7 @@ def print_(config_path: str | None, program: str | None, *, user: bool) -> None:
 
 
 @command.command()
-@click.option("--config", "config_path", metavar="PATH", help="Configuration file (or OC_TRIO_CONFIG).")
+@config_option
 @click.option("--program", metavar="PATH", help="The oc-trio that the service runs; default: this one.")
 @click.option("--now", is_flag=True, help="Enable and start it.")
 @click.option("--units", default=UNITS, metavar="DIR", show_default=True, help="Where unit files are.")

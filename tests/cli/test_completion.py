@@ -29,6 +29,8 @@ def test_what_is_offered() -> None:
     assert completed("init", "--token-") == ["--token-file", "--token-stdin"]
     assert completed("init", "--strangers", "") == ["pairing", "allowlist", "open", "disabled"]
     assert completed("--ver") == ["--version"]
+    (file,) = ShellComplete(main, {}, "oc-trio", "").get_completions(["doctor", "--config"], "oc")
+    assert (file.type, file.value) == ("file", "oc")
 
 
 def test_the_list_of_commands_is_light() -> None:

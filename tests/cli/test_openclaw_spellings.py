@@ -460,6 +460,10 @@ def test_a_reload_that_changes_an_account(typist: Typist) -> None:
         changed = typist.types("oc-trio reload")
         assert changed.exit_code == 0, changed.output
         assert "  changed: channels.mattermost.chatmode\n  restarted: default, live\n" in changed.stdout
+        config.write_text(good.replace('botToken = "', 'botToken = "x', 1))
+        refused = typist.types("oc-trio reload")
+        assert refused.exit_code == 1
+        assert "  restarted: default, auth_failed: " in refused.stdout
     finally:
         config.write_text(good)
         assert typist.types("oc-trio reload").exit_code == 0
