@@ -13,10 +13,10 @@ from oc_trio.cli.exits import EX_CONFIG, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILAB
 
 if TYPE_CHECKING:
     from oc_trio.cli.init_model import ModelAnswer
-    from oc_trio.cli.questions import Questions
+    from oc_trio.cli.prompts import Prompts
     from oc_trio.cli.secret_files import SecretFiles
     from oc_trio.config.starter import Starter
-    from oc_trio.runtime.operator.bot_lookup import Bot, Person
+    from oc_trio.runtime.operator.bot_lookup import Person, TokenOwner
     from oc_trio.runtime.operator.server_address import ServerAddress
 
 _STRANGERS = ("pairing", "allowlist", "open", "disabled")
@@ -109,7 +109,7 @@ def command(
     Exit codes: as `oc-trio doctor`, whose checks are the last step; before it 1 refused (nothing is written), 2 wrong
     usage, 69 no Mattermost answers there, 77 it refuses the token, 130 interrupted.
     """
-    from oc_trio.cli.questions import Questions, SetupFailed, end_unanswered
+    from oc_trio.cli.prompts import Prompts, SetupFailed, end_unanswered
 
     if token_stdin and token_file is not None:
         raise click.UsageError("Give either --token-file or --token-stdin.")
@@ -134,7 +134,7 @@ def command(
         is_asking = bool(missing) and not yes and not token_stdin
         if missing and not is_asking:
             raise click.UsageError(f"Missing: {', '.join(missing)}.")
-        code = _Setup(options, Questions(is_asking, yes, as_json)).run(as_json=as_json)
+        code = _Setup(options, Prompts(is_asking, yes, as_json)).run(as_json=as_json)
     except SetupFailed as problem:
         click.echo(f"oc-trio: {problem}", err=True)
         code = problem.exit_code
@@ -170,7 +170,7 @@ class _Setup:
     """One run: looks up what was given, asks for the rest, and writes only when all of it is known."""
 
     options: Options
-    questions: "Questions"
+    prompts: "Prompts"
 
     def run(self, *, as_json: bool) -> int:
         """The exit code. Raises SetupFailed before anything is written, Abort, UsageError."""
@@ -183,7 +183,7 @@ class _Setup:
         self._announce(bot)
         files = SecretFiles(self.options.output.parent)
         token_path = files.place(_TOKEN_FILE, token, self.options.token_file)
-        model = find_model(self.options, self.questions, files)
+        model = find_model(self.options, self.prompts, files)
         starter = self._starter(address, bot, token, token_path, model)
         self._write(files, starter)
         try:
@@ -194,7 +194,7 @@ class _Setup:
 
     def _check_output(self) -> None:
         """Before anything is asked: where nothing can be written, nobody should have to answer."""
-        from oc_trio.cli.questions import SetupFailed
+        from oc_trio.cli.prompts import SetupFailed
 
         output = self.options.output
         if not output.parent.is_dir():
@@ -207,45 +207,45 @@ class _Setup:
 
     def _agree_to_replace(self, path: Path) -> None:
         if os.path.lexists(path) and not self.options.overwrite:
-            from oc_trio.cli.questions import SetupFailed
+            from oc_trio.cli.prompts import SetupFailed
 
             refusal = f"{path} is there already: --overwrite replaces it, --output writes elsewhere"
-            if not self.questions.is_asking:
+            if not self.prompts.is_asking:
                 raise SetupFailed(refusal)
-            self.questions.agree(f"{path} is there already. Replace it?", default=False, refusal=refusal)
+            self.prompts.agree(f"{path} is there already. Replace it?", default=False, refusal=refusal)
 
     def _server(self) -> "ServerAddress":
         from oc_trio.cli.init_trio import in_trio
-        from oc_trio.cli.questions import SetupFailed
+        from oc_trio.cli.prompts import SetupFailed
         from oc_trio.config.accounts import BadUrl
         from oc_trio.runtime.operator.server_address import ServerAddress, find_server
 
         typed = self.options.url
         while True:
-            typed = typed or self.questions.ask("URL of your Mattermost")
+            typed = typed or self.prompts.ask("URL of your Mattermost")
             try:
                 address = in_trio(find_server, typed, os.environ)
             except BadUrl as problem:
                 address = ServerAddress(problem=f"{typed} {problem}", fix="such as https://chat.example.com")
             if address.base_url:
                 break
-            if self.options.url or not self.questions.is_asking:
+            if self.options.url or not self.prompts.is_asking:
                 raise SetupFailed(f"{address.problem}: {address.fix}", EX_UNAVAILABLE)
-            self.questions.say(f"{address.problem}: {address.fix}")
+            self.prompts.say(f"{address.problem}: {address.fix}")
             typed = ""
         if address.consent:
-            if not self.questions.is_asking and not self.questions.yes:
+            if not self.prompts.is_asking and not self.prompts.yes:
                 answer = address.consent.rpartition(". ")[0]
                 raise SetupFailed(f"{answer}: write --url {address.base_url} --yes", EX_UNAVAILABLE)
             refusal = f"{address.base_url} is not used; nothing was written"
-            self.questions.agree(address.consent, default=True, refusal=refusal)
+            self.prompts.agree(address.consent, default=True, refusal=refusal)
         for note in address.notes:
-            self.questions.say(note)
+            self.prompts.say(note)
         return address
 
-    def _bot(self, address: "ServerAddress") -> "tuple[str, Bot]":
+    def _bot(self, address: "ServerAddress") -> "tuple[str, TokenOwner]":
         from oc_trio.cli.init_trio import in_trio
-        from oc_trio.cli.questions import SetupFailed
+        from oc_trio.cli.prompts import SetupFailed
         from oc_trio.cli.secret_files import checked_secret
         from oc_trio.runtime.operator.bot_lookup import LookupFailed, look_up_bot
 
@@ -253,70 +253,70 @@ class _Setup:
         while True:
             try:
                 if not token:
-                    typed = self.questions.ask_secret("The bot's token (it is not shown)")
+                    typed = self.prompts.ask_secret("The bot's token (it is not shown)")
                     token = checked_secret(typed, "the token")
                 bot = in_trio(look_up_bot, address, token, os.environ)
                 break
             except LookupFailed as problem:
                 if self.options.token or not problem.is_auth:
                     raise SetupFailed(str(problem), EX_NOPERM if problem.is_auth else EX_UNAVAILABLE) from None
-                self.questions.say(str(problem))
+                self.prompts.say(str(problem))
             except SetupFailed as problem:
-                self.questions.say(str(problem))
+                self.prompts.say(str(problem))
             token = ""
         if not bot.is_bot:
             what = f"the token is a person's (@{bot.username}), not a bot account's: the gateway would write as them"
             fix = "make a bot at Integrations > Bot Accounts; --yes uses this one all the same"
-            self.questions.agree(f"{_capital(what)}. Use it all the same?", default=False, refusal=f"{what}: {fix}")
+            self.prompts.agree(f"{_capital(what)}. Use it all the same?", default=False, refusal=f"{what}: {fix}")
         return token, bot
 
-    def _announce(self, bot: "Bot") -> None:
+    def _announce(self, bot: "TokenOwner") -> None:
         where = (
             f"in {', '.join(bot.teams)}"
             if bot.teams
             else "in no team yet: `mmctl team users add TEAM " + (f"{bot.username}`")
         )
         name = f" ({bot.name})" if bot.name != bot.username else ""
-        self.questions.say(f"The token is @{bot.username}'s{name}, {where}")
+        self.prompts.say(f"The token is @{bot.username}'s{name}, {where}")
 
     def _people(self, address: "ServerAddress", token: str, *, is_needed: bool) -> "tuple[Person, ...]":
         from oc_trio.cli.init_trio import in_trio
-        from oc_trio.cli.questions import SetupFailed
+        from oc_trio.cli.prompts import SetupFailed
         from oc_trio.runtime.operator.bot_lookup import LookupFailed, UnknownPerson, look_up_people
 
         names = self.options.people
         while True:
-            if self.questions.is_asking and not names:
+            if self.prompts.is_asking and not names:
                 label = "People to let in at once, such as yourself: @name ..."
-                typed = self.questions.ask(label, default=None if is_needed else "")
+                typed = self.prompts.ask(label, default=None if is_needed else "")
                 names = tuple(typed.replace(",", " ").split())
             try:
                 return in_trio(look_up_people, address, token, names, os.environ) if names else ()
             except LookupFailed as problem:
                 raise SetupFailed(str(problem), EX_UNAVAILABLE) from None
             except UnknownPerson as problem:
-                if self.options.people or not self.questions.is_asking:
+                if self.options.people or not self.prompts.is_asking:
                     raise SetupFailed(f"--allow: {problem}") from None
-                self.questions.say(str(problem))
+                self.prompts.say(str(problem))
                 names = ()
 
     def _starter(
-        self, address: "ServerAddress", bot: "Bot", token: str, token_path: str, model: "ModelAnswer"
+        self, address: "ServerAddress", bot: "TokenOwner", token: str, token_path: str, model: "ModelAnswer"
     ) -> "Starter":
         from oc_trio.config.starter import Starter
         from oc_trio.core.access import DmPolicy, GroupPolicy
 
         strangers, channels = self.options.strangers, self.options.channels
-        if self.questions.is_asking and not strangers:
-            self.questions.say("Who may write direct messages to the bot?")
-            strangers = _STRANGERS[self.questions.choose("Number", _STRANGER_TEXTS)]
+        if self.prompts.is_asking and not strangers:
+            self.prompts.say("Who may write direct messages to the bot?")
+            strangers = _STRANGERS[self.prompts.choose("Number", _STRANGER_TEXTS)]
         people = self._people(address, token, is_needed="allowlist" in (strangers, channels))
-        if self.questions.is_asking and not channels:
-            self.questions.say("Who is answered in channels?")
+        if self.prompts.is_asking and not channels:
+            self.prompts.say("Who is answered in channels?")
             # Without anybody to name an allowlist would be another word for nobody.
             offered = [name for name in _CHANNELS if people or name != "allowlist"]
             texts = [_CHANNEL_TEXTS[_CHANNELS.index(name)] for name in offered]
-            channels = offered[self.questions.choose("Number", texts, default=int(bool(people)))]
+            channels = offered[self.prompts.choose("Number", texts, default=int(bool(people)))]
         strangers = strangers or "pairing"
         channels = channels or ("allowlist" if people else "mention")
         for option, value in (("--strangers", strangers), ("--channels", channels)):
@@ -338,7 +338,7 @@ class _Setup:
 
     def _write(self, files: "SecretFiles", starter: "Starter") -> None:
         from oc_trio.cli.new_files import NewFile, write_new_files
-        from oc_trio.cli.questions import SetupFailed
+        from oc_trio.cli.prompts import SetupFailed
         from oc_trio.config.starter import starter_text
 
         new = [NewFile(path, f"{text}\n", _SECRET_MODE) for path, text in files.to_write.items()]
@@ -352,9 +352,9 @@ class _Setup:
         except OSError as problem:
             raise SetupFailed(f"{problem.filename} can't be written: {problem.strerror}") from None
         for file in reversed(new):
-            self.questions.say(f"wrote {file.path}")
+            self.prompts.say(f"wrote {file.path}")
 
-    def _examine(self, starter: "Starter", bot: "Bot", *, as_json: bool) -> int:
+    def _examine(self, starter: "Starter", bot: "TokenOwner", *, as_json: bool) -> int:
         from oc_trio.cli.doctor import examine, exit_code, row
         from oc_trio.cli.init_trio import in_trio
         from oc_trio.config.load import load
@@ -395,17 +395,15 @@ class _Setup:
             }
             click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
             return code
-        self.questions.say()
+        self.prompts.say()
         if code == 1:
-            self.questions.say(f"Mend what failed, then examine it again: {following}")
+            self.prompts.say(f"Mend what failed, then examine it again: {following}")
         else:
-            self.questions.say(f"Next: {following}")
-            self.questions.say(
-                f"Then write to @{bot.username} in Mattermost, or `/invite @{bot.username}` in a channel."
-            )
+            self.prompts.say(f"Next: {following}")
+            self.prompts.say(f"Then write to @{bot.username} in Mattermost, or `/invite @{bot.username}` in a channel.")
             if starter.strangers is DmPolicy.PAIRING and not starter.people:
-                self.questions.say("Who writes gets a code: `oc-trio pairing approve mattermost CODE` lets them in.")
-            self.questions.say(f"To keep it running: oc-trio systemd install --config {output} --now")
+                self.prompts.say("Who writes gets a code: `oc-trio pairing approve mattermost CODE` lets them in.")
+            self.prompts.say(f"To keep it running: oc-trio systemd install --config {output} --now")
         return code
 
 

@@ -9,12 +9,12 @@ from attrs import frozen
 
 from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
 from oc_trio.cli.init_trio import in_trio
-from oc_trio.cli.questions import Questions, SetupFailed
+from oc_trio.cli.prompts import Prompts, SetupFailed
 from oc_trio.cli.secret_files import SecretFiles, checked_secret, read_secret_file
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED
 from oc_trio.config.starter import StarterProvider
 from oc_trio.core.model_apis import ModelApi
-from oc_trio.runtime.operator.model_servers import ModelServer, ask_for_models, find_local_servers, local_servers
+from oc_trio.runtime.operator.model_servers import LocalModelServer, ask_for_models, find_local_servers, local_servers
 
 if TYPE_CHECKING:
     from oc_trio.cli.init import Options
@@ -42,9 +42,9 @@ class _Choice:
     model: str = ""
 
 
-def find_model(options: "Options", questions: Questions, files: SecretFiles) -> ModelAnswer:
+def find_model(options: "Options", prompts: Prompts, files: SecretFiles) -> ModelAnswer:
     """The model that answers. Raises SetupFailed, UsageError, Abort."""
-    choice = _by_options(options) if options.model or options.model_url or options.provider else _by_asking(questions)
+    choice = _by_options(options) if options.model or options.model_url or options.provider else _by_asking(prompts)
     if choice.provider in REFUSED:
         why, instead = REFUSED[choice.provider]
         raise SetupFailed(f"{choice.provider} {why}: {instead}", EX_CONFIG)
@@ -56,14 +56,14 @@ def find_model(options: "Options", questions: Questions, files: SecretFiles) -> 
         urlsplit(choice.base_url).scheme in ("http", "https") and urlsplit(choice.base_url).netloc
     ):
         raise click.UsageError(f"--model-url {choice.base_url} is no address: such as http://127.0.0.1:11434/v1.")
-    key, key_file = _key(options, choice, questions, files)
+    key, key_file = _key(options, choice, prompts, files)
     base_url = choice.base_url or (built_in.base_url if built_in else "")
     api = built_in.api if built_in else ModelApi.OPENAI.value
     models: tuple[str, ...] = ()
     # Of a built-in address only the name of the model may be wrong, which the doctor's checks find out.
     if choice.base_url or not choice.model:
         base_url, models = in_trio(ask_for_models, choice.provider, api, base_url, key)
-    model = choice.model or _choose(models, base_url, questions)
+    model = choice.model or _choose(models, base_url, prompts)
     is_elsewhere = built_in is None or base_url != built_in.base_url
     entry = StarterProvider(
         choice.provider, base_url if is_elsewhere else "", (model,) if is_elsewhere else (), key_file
@@ -89,8 +89,8 @@ def _by_options(options: "Options") -> _Choice:
     )
 
 
-def _by_asking(questions: Questions) -> _Choice:
-    questions.say("Looking for model servers on this machine ...")
+def _by_asking(prompts: Prompts) -> _Choice:
+    prompts.say("Looking for model servers on this machine ...")
     servers = in_trio(find_local_servers, local_servers(os.environ))
     choices: list[tuple[str, _Choice | None]] = [
         (f"{model}, of {server.title} at {server.base_url}", _of_server(server, model))
@@ -105,32 +105,32 @@ def _by_asking(questions: Questions) -> _Choice:
     ]
     choices += [("a model of another provider (OpenAI, Anthropic, ...), with a key", None)]
     choices += [("another model server, by its URL", _Choice(_OWN_NAME))]
-    questions.say("Which model answers?")
-    _, choice = choices[questions.choose("Number", [text for text, _ in choices])]
+    prompts.say("Which model answers?")
+    _, choice = choices[prompts.choose("Number", [text for text, _ in choices])]
     if choice is None:
-        return _Choice(_ask_provider(questions))
+        return _Choice(_ask_provider(prompts))
     if choice.provider == _OWN_NAME:
-        return _Choice(_OWN_NAME, questions.ask("URL of the model server, such as http://127.0.0.1:8080/v1"))
+        return _Choice(_OWN_NAME, prompts.ask("URL of the model server, such as http://127.0.0.1:8080/v1"))
     return choice
 
 
-def _of_server(server: ModelServer, model: str) -> _Choice:
+def _of_server(server: LocalModelServer, model: str) -> _Choice:
     built_in = BUILT_IN.get(server.provider)
     is_usual = built_in is not None and built_in.base_url == server.base_url
     return _Choice(server.provider, "" if is_usual else server.base_url, model)
 
 
-def _ask_provider(questions: Questions) -> str:
+def _ask_provider(prompts: Prompts) -> str:
     names = sorted(name for name, built_in in BUILT_IN.items() if built_in.needs_key)
-    questions.say(f"Providers: {', '.join(names)}")
+    prompts.say(f"Providers: {', '.join(names)}")
     while True:
-        name = questions.ask("Provider").lower()
+        name = prompts.ask("Provider").lower()
         if name in names or name in REFUSED:
             return name
-        questions.say(f"There is no provider {name}")
+        prompts.say(f"There is no provider {name}")
 
 
-def _key(options: "Options", choice: _Choice, questions: Questions, files: SecretFiles) -> tuple[str, str]:
+def _key(options: "Options", choice: _Choice, prompts: Prompts, files: SecretFiles) -> tuple[str, str]:
     """The provider's key, and what the configuration writes for its file; "" for none. Raises SetupFailed."""
     name = f"{choice.provider}-api-key"
     if options.api_key_file is not None:
@@ -142,27 +142,27 @@ def _key(options: "Options", choice: _Choice, questions: Questions, files: Secre
         if os.environ.get(variable, "").strip():
             return checked_secret(os.environ[variable], variable), ""
     if built_in is not None and built_in.needs_key and not choice.base_url:
-        if not questions.is_asking:
+        if not prompts.is_asking:
             raise SetupFailed(
                 f"{choice.provider} needs a key: set {built_in.variables[0]}, or give --api-key-file", EX_CONFIG
             )
-        key = checked_secret(questions.ask_secret(f"The key of {choice.provider} (it is not shown)"), "the key")
+        key = checked_secret(prompts.ask_secret(f"The key of {choice.provider} (it is not shown)"), "the key")
         return key, files.place(name, key, None)
     return "", ""
 
 
-def _choose(models: tuple[str, ...], base_url: str, questions: Questions) -> str:
+def _choose(models: tuple[str, ...], base_url: str, prompts: Prompts) -> str:
     """One of the models that a server lists. Raises SetupFailed where there is none to take without a question."""
     if len(models) == 1:
         return models[0]
-    if not questions.is_asking:
+    if not prompts.is_asking:
         if not models:
             raise SetupFailed(f"{base_url} lists no models: start it, or give --model", EX_UNAVAILABLE)
         listed = ", ".join(models[:_MOST_LISTED])
         raise SetupFailed(f"{base_url} has {len(models)} models, so give --model: {listed}")
     if models:
         more = f" and {len(models) - _MOST_LISTED} more" if len(models) > _MOST_LISTED else ""
-        questions.say(f"It has {', '.join(models[:_MOST_LISTED])}{more}")
+        prompts.say(f"It has {', '.join(models[:_MOST_LISTED])}{more}")
     else:
-        questions.say(f"{base_url} lists no models")
-    return questions.ask("Model", default=models[0] if models else None)
+        prompts.say(f"{base_url} lists no models")
+    return prompts.ask("Model", default=models[0] if models else None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from oc_trio.cli.questions import SetupFailed
+from oc_trio.cli.prompts import SetupFailed
 
 
 def read_secret_file(path: Path) -> str:

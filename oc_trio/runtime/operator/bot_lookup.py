@@ -20,7 +20,7 @@ _SECONDS = 20.0
 
 
 @frozen
-class Bot:
+class TokenOwner:
     """Who a token belongs to; `is_bot` is false of a person's. `teams` are the names of those it is in."""
 
     id: UserId
@@ -50,12 +50,14 @@ class UnknownPerson(ValueError):
     """A name that nobody has there, or that can't be let in; `str()` says which."""
 
 
-async def look_up_bot(address: ServerAddress, token: str, environ: Mapping[str, str]) -> Bot:
+async def look_up_bot(address: ServerAddress, token: str, environ: Mapping[str, str]) -> TokenOwner:
     """The owner of `token`. Raises LookupFailed."""
     async with _open_api(address, token, environ) as api:
         user = await api.users.me()
         teams = await api.teams.mine()
-    return Bot(user.id, user.username, user.display_name, user.is_bot, tuple(sorted(team.name for team in teams)))
+    return TokenOwner(
+        user.id, user.username, user.display_name, user.is_bot, tuple(sorted(team.name for team in teams))
+    )
 
 
 async def look_up_people(

@@ -21,7 +21,7 @@ _OLLAMA_PORT = 11434
 
 
 @frozen
-class ModelServer:
+class LocalModelServer:
     """A model server with its models; `provider` is the name for it in `models.providers`, `title` that for people."""
 
     provider: str
@@ -32,15 +32,15 @@ class ModelServer:
 
 # Where the programs listen unless they are told otherwise; llama.cpp's server has no entry of its own in `BUILT_IN`.
 LOCAL_SERVERS = (
-    ModelServer("ollama", "Ollama", BUILT_IN["ollama"].base_url),
-    ModelServer("lmstudio", "LM Studio", BUILT_IN["lmstudio"].base_url),
-    ModelServer("llamacpp", "llama.cpp", "http://127.0.0.1:8080/v1"),
-    ModelServer("vllm", "vLLM", BUILT_IN["vllm"].base_url),
-    ModelServer("sglang", "SGLang", BUILT_IN["sglang"].base_url),
+    LocalModelServer("ollama", "Ollama", BUILT_IN["ollama"].base_url),
+    LocalModelServer("lmstudio", "LM Studio", BUILT_IN["lmstudio"].base_url),
+    LocalModelServer("llamacpp", "llama.cpp", "http://127.0.0.1:8080/v1"),
+    LocalModelServer("vllm", "vLLM", BUILT_IN["vllm"].base_url),
+    LocalModelServer("sglang", "SGLang", BUILT_IN["sglang"].base_url),
 )
 
 
-def local_servers(environ: Mapping[str, str]) -> tuple[ModelServer, ...]:
+def local_servers(environ: Mapping[str, str]) -> tuple[LocalModelServer, ...]:
     """`LOCAL_SERVERS`, with Ollama where its own variable `OLLAMA_HOST` says."""
     host = environ.get("OLLAMA_HOST", "").strip()
     parts = urlsplit(host if "://" in host else f"http://{host}")
@@ -56,11 +56,11 @@ def local_servers(environ: Mapping[str, str]) -> tuple[ModelServer, ...]:
     return tuple(evolve(one, base_url=url) if one.provider == "ollama" else one for one in LOCAL_SERVERS)
 
 
-async def find_local_servers(servers: Sequence[ModelServer]) -> tuple[ModelServer, ...]:
+async def find_local_servers(servers: Sequence[LocalModelServer]) -> tuple[LocalModelServer, ...]:
     """Those of `servers` that answer with at least one model."""
-    found: dict[str, ModelServer] = {}
+    found: dict[str, LocalModelServer] = {}
 
-    async def look(http: httpx.AsyncClient, server: ModelServer) -> None:
+    async def look(http: httpx.AsyncClient, server: LocalModelServer) -> None:
         with trio.move_on_after(_LOOK_SECONDS):
             models = await listed_models(http, server.provider, Provider(base_url=server.base_url))
             if models:

@@ -50,7 +50,7 @@ class ServerAddress:
 
 
 @frozen
-class Answer:
+class PingAnswer:
     """What came of one address: `is_mattermost`, or a `problem` in words; `redirect` is the base URL it points to.
 
     `is_silent`: there was no HTTP answer, so other paths of it need no try.
@@ -100,8 +100,8 @@ async def find_server(text: str, environ: Mapping[str, str]) -> ServerAddress:
     """Ask the addresses that `text` may mean, one after the other. Raises BadUrl where it can't be one."""
     untried = list(dict.fromkeys(candidates(text)))
     dependencies = Dependencies(environ=environ)
-    first: Answer | None = None
-    answers: dict[str, Answer] = {}
+    first: PingAnswer | None = None
+    answers: dict[str, PingAnswer] = {}
     silent: set[str] = set()
     with trio.move_on_after(_ALL_SECONDS):
         while untried and len(answers) < _MOST_TRIES:
@@ -123,24 +123,24 @@ async def find_server(text: str, environ: Mapping[str, str]) -> ServerAddress:
     return _not_found(first)
 
 
-async def ask_ping(base_url: str, dependencies: Dependencies) -> Answer:
+async def ask_ping(base_url: str, dependencies: Dependencies) -> PingAnswer:
     """What answers at a base URL. A private address is asked, too, and `is_private` says so."""
     is_private = False
     try:
         return await _get(base_url, dependencies, NetPolicy())
     except AddressRefused as refusal:
         if OPT_IN not in str(refusal):
-            return Answer(base_url, problem=str(refusal), is_silent=True)
+            return PingAnswer(base_url, problem=str(refusal), is_silent=True)
         is_private = True
     except MattermostError as problem:
-        return Answer(base_url, problem=str(problem), is_silent=True)
+        return PingAnswer(base_url, problem=str(problem), is_silent=True)
     try:
         return evolve(await _get(base_url, dependencies, NetPolicy(allow_private=True)), is_private=is_private)
     except MattermostError as problem:
-        return Answer(base_url, problem=str(problem), is_silent=True, is_private=is_private)
+        return PingAnswer(base_url, problem=str(problem), is_silent=True, is_private=is_private)
 
 
-async def _get(base_url: str, dependencies: Dependencies, policy: NetPolicy) -> Answer:
+async def _get(base_url: str, dependencies: Dependencies, policy: NetPolicy) -> PingAnswer:
     """Raises MattermostError where the address guard or the name's resolution refuses."""
     body = bytearray()
     context = dependencies.ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -158,29 +158,29 @@ async def _get(base_url: str, dependencies: Dependencies, policy: NetPolicy) -> 
                 finally:
                     await response.aclose()
     except trio.TooSlowError:
-        return Answer(base_url, problem=f"{base_url} does not answer within {_SECONDS:g} s", is_silent=True)
+        return PingAnswer(base_url, problem=f"{base_url} does not answer within {_SECONDS:g} s", is_silent=True)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as problem:
         why = describe_error(problem)
         hint = " (does it speak http:// only?)" if "WRONG_VERSION_NUMBER" in why else ""
-        return Answer(base_url, problem=f"{base_url} can't be reached: {why}{hint}", is_silent=True)
+        return PingAnswer(base_url, problem=f"{base_url} can't be reached: {why}{hint}", is_silent=True)
     return _read(base_url, response.status_code, response.headers, bytes(body))
 
 
-def _read(base_url: str, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+def _read(base_url: str, status: int, headers: Mapping[str, str], body: bytes) -> PingAnswer:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()[:_LONGEST_KIND]
     try:
         value = read_lenient(body) if status == 200 else None
     except BadJson:
         value = None
     if isinstance(value, dict) and str(value.get("status", "")).upper() in ("OK", "UNHEALTHY"):
-        return Answer(base_url, is_mattermost=True)
+        return PingAnswer(base_url, is_mattermost=True)
     location = headers.get("location", "")
     if 300 <= status < 400 and location:
         target = location.split("?")[0] if "://" in location else _origin(base_url) + location.split("?")[0]
         redirect = target.removesuffix(PING).rstrip("/") if target.endswith(PING) else ""
-        return Answer(base_url, problem=f"{base_url} redirects to {target[:200]}", redirect=_normal(redirect))
+        return PingAnswer(base_url, problem=f"{base_url} redirects to {target[:200]}", redirect=_normal(redirect))
     what = f"HTTP {status}, {kind}" if kind else f"HTTP {status}"
-    return Answer(base_url, problem=f"what answers at {base_url} is not Mattermost ({what})")
+    return PingAnswer(base_url, problem=f"what answers at {base_url} is not Mattermost ({what})")
 
 
 def _normal(url: str) -> str:
@@ -195,7 +195,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _found(typed: str, answer: Answer, first: Answer) -> ServerAddress:
+def _found(typed: str, answer: PingAnswer, first: PingAnswer) -> ServerAddress:
     """The address that answers, with what it differs in from what was typed."""
     url, wanted = urlsplit(answer.base_url), urlsplit(first.base_url)
     notes, consent = [], ""
@@ -224,7 +224,7 @@ def _is_spelled_private(host: str) -> bool:
         return False
 
 
-def _not_found(first: Answer | None) -> ServerAddress:
+def _not_found(first: PingAnswer | None) -> ServerAddress:
     if first is None:
         return ServerAddress(problem=f"no answer within {_ALL_SECONDS:g} s", fix="see DNS and proxies")
     fix = (

@@ -20,7 +20,7 @@ class SetupFailed(Exception):
 
 
 @frozen
-class Questions:
+class Prompts:
     """`is_asking`: there is somebody to answer; else `yes` answers what would be asked for consent.
 
     With `to_stderr` everything goes there, as standard output has JSON.
