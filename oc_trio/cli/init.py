@@ -227,21 +227,29 @@ class _Setup:
                 address = in_trio(find_server, typed, os.environ)
             except BadUrl as problem:
                 address = ServerAddress(problem=f"{typed} {problem}", fix="such as https://chat.example.com")
-            if address.base_url:
+            try:
+                self._agree_to_address(address)
                 break
-            if self.options.url or not self.prompts.is_asking:
-                raise SetupFailed(f"{address.problem}: {address.fix}", EX_UNAVAILABLE)
-            self.prompts.say(f"{address.problem}: {address.fix}")
+            except SetupFailed as problem:
+                if self.options.url or not self.prompts.is_asking:
+                    raise
+                self.prompts.say(str(problem))
             typed = ""
+        for note in address.notes:
+            self.prompts.say(note)
+        return address
+
+    def _agree_to_address(self, address: "ServerAddress") -> None:
+        """Raises SetupFailed where there is no Mattermost, or where the one that answers is not wanted."""
+        from oc_trio.cli.prompts import SetupFailed
+
+        if not address.base_url:
+            raise SetupFailed(f"{address.problem}: {address.fix}", EX_UNAVAILABLE)
         if address.consent:
             if not self.prompts.is_asking and not self.prompts.yes:
                 answer = address.consent.rpartition(". ")[0]
                 raise SetupFailed(f"{answer}: write --url {address.base_url} --yes", EX_UNAVAILABLE)
-            refusal = f"{address.base_url} is not used; nothing was written"
-            self.prompts.agree(address.consent, default=True, refusal=refusal)
-        for note in address.notes:
-            self.prompts.say(note)
-        return address
+            self.prompts.agree(address.consent, default=True, refusal=f"{address.base_url} is not used")
 
     def _bot(self, address: "ServerAddress") -> "tuple[str, TokenOwner]":
         from oc_trio.cli.init_trio import in_trio
@@ -256,19 +264,24 @@ class _Setup:
                     typed = self.prompts.ask_secret("The bot's token (it is not shown)")
                     token = checked_secret(typed, "the token")
                 bot = in_trio(look_up_bot, address, token, os.environ)
-                break
+                self._agree_to_owner(bot)
+                return token, bot
             except LookupFailed as problem:
                 if self.options.token or not problem.is_auth:
                     raise SetupFailed(str(problem), EX_NOPERM if problem.is_auth else EX_UNAVAILABLE) from None
                 self.prompts.say(str(problem))
             except SetupFailed as problem:
+                if self.options.token:
+                    raise
                 self.prompts.say(str(problem))
             token = ""
+
+    def _agree_to_owner(self, bot: "TokenOwner") -> None:
+        """Raises SetupFailed where the token is a person's and is not to be used for that."""
         if not bot.is_bot:
             what = f"the token is a person's (@{bot.username}), not a bot account's: the gateway would write as them"
             fix = "make a bot at Integrations > Bot Accounts; --yes uses this one all the same"
             self.prompts.agree(f"{_capital(what)}. Use it all the same?", default=False, refusal=f"{what}: {fix}")
-        return token, bot
 
     def _announce(self, bot: "TokenOwner") -> None:
         where = (

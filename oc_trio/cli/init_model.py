@@ -14,7 +14,13 @@ from oc_trio.cli.secret_files import SecretFiles, checked_secret, read_secret_fi
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED
 from oc_trio.config.starter import StarterProvider
 from oc_trio.core.model_apis import ModelApi
-from oc_trio.runtime.operator.model_servers import LocalModelServer, ask_for_models, find_local_servers, local_servers
+from oc_trio.runtime.operator.model_servers import (
+    LocalModelServer,
+    ModelLookup,
+    ask_for_models,
+    find_local_servers,
+    local_servers,
+)
 
 if TYPE_CHECKING:
     from oc_trio.cli.init import Options
@@ -52,18 +58,21 @@ def find_model(options: "Options", prompts: Prompts, files: SecretFiles) -> Mode
     if built_in is None and not choice.base_url:
         known = ", ".join(sorted(BUILT_IN))
         raise click.UsageError(f"There is no provider {choice.provider}: give --model-url, or one of {known}.")
-    if choice.base_url and not (
-        urlsplit(choice.base_url).scheme in ("http", "https") and urlsplit(choice.base_url).netloc
-    ):
+    if choice.base_url and not _is_address(choice.base_url):
         raise click.UsageError(f"--model-url {choice.base_url} is no address: such as http://127.0.0.1:11434/v1.")
     key, key_file = _key(options, choice, prompts, files)
     base_url = choice.base_url or (built_in.base_url if built_in else "")
     api = built_in.api if built_in else ModelApi.OPENAI.value
-    models: tuple[str, ...] = ()
+    lookup = ModelLookup(base_url)
     # Of a built-in address only the name of the model may be wrong, which the doctor's checks find out.
     if choice.base_url or not choice.model:
-        base_url, models = in_trio(ask_for_models, choice.provider, api, base_url, key)
-    model = choice.model or _choose(models, base_url, prompts)
+        lookup = in_trio(ask_for_models, choice.provider, api, base_url, key)
+        while lookup.is_key_refused and prompts.is_asking:
+            prompts.say(lookup.problem)
+            key, key_file = _asked_key(choice.provider, prompts, files)
+            lookup = in_trio(ask_for_models, choice.provider, api, base_url, key)
+    base_url = lookup.base_url
+    model = choice.model or _choose(lookup, prompts)
     is_elsewhere = built_in is None or base_url != built_in.base_url
     entry = StarterProvider(
         choice.provider, base_url if is_elsewhere else "", (model,) if is_elsewhere else (), key_file
@@ -109,9 +118,18 @@ def _by_asking(prompts: Prompts) -> _Choice:
     _, choice = choices[prompts.choose("Number", [text for text, _ in choices])]
     if choice is None:
         return _Choice(_ask_provider(prompts))
-    if choice.provider == _OWN_NAME:
-        return _Choice(_OWN_NAME, prompts.ask("URL of the model server, such as http://127.0.0.1:8080/v1"))
+    while choice.provider == _OWN_NAME and not _is_address(choice.base_url):
+        typed = prompts.ask("URL of the model server, such as http://127.0.0.1:8080/v1")
+        choice = _Choice(_OWN_NAME, typed if "://" in typed else f"http://{typed}")
     return choice
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _of_server(server: LocalModelServer, model: str) -> _Choice:
@@ -146,23 +164,35 @@ def _key(options: "Options", choice: _Choice, prompts: Prompts, files: SecretFil
             raise SetupFailed(
                 f"{choice.provider} needs a key: set {built_in.variables[0]}, or give --api-key-file", EX_CONFIG
             )
-        key = checked_secret(prompts.ask_secret(f"The key of {choice.provider} (it is not shown)"), "the key")
-        return key, files.place(name, key, None)
+        return _asked_key(choice.provider, prompts, files)
     return "", ""
 
 
-def _choose(models: tuple[str, ...], base_url: str, prompts: Prompts) -> str:
+def _asked_key(provider: str, prompts: Prompts, files: SecretFiles) -> tuple[str, str]:
+    """As `_key`, of a key that is typed."""
+    while True:
+        try:
+            key = checked_secret(prompts.ask_secret(f"The key of {provider} (it is not shown)"), "the key")
+        except SetupFailed as problem:
+            prompts.say(str(problem))
+        else:
+            return key, files.place(f"{provider}-api-key", key, None)
+
+
+def _choose(lookup: ModelLookup, prompts: Prompts) -> str:
     """One of the models that a server lists. Raises SetupFailed where there is none to take without a question."""
+    models, base_url = lookup.models, lookup.base_url
     if len(models) == 1:
         return models[0]
     if not prompts.is_asking:
         if not models:
-            raise SetupFailed(f"{base_url} lists no models: start it, or give --model", EX_UNAVAILABLE)
+            why = lookup.problem or f"{base_url} lists no models"
+            raise SetupFailed(f"{why}: start it, or give --model", EX_UNAVAILABLE)
         listed = ", ".join(models[:_MOST_LISTED])
         raise SetupFailed(f"{base_url} has {len(models)} models, so give --model: {listed}")
     if models:
         more = f" and {len(models) - _MOST_LISTED} more" if len(models) > _MOST_LISTED else ""
         prompts.say(f"It has {', '.join(models[:_MOST_LISTED])}{more}")
     else:
-        prompts.say(f"{base_url} lists no models")
+        prompts.say(lookup.problem or f"{base_url} lists no models")
     return prompts.ask("Model", default=models[0] if models else None)

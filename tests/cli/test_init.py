@@ -35,6 +35,8 @@ class OtherServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages: dict[str, tuple[int, dict[str, str], str]] = {}
         self.tokens: list[str] = []
+        # Asked for where it is set.
+        self.key = ""
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -44,6 +46,8 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(server, OtherServer)
         server.tokens.append(self.headers.get("Authorization", ""))
         status, headers, body = server.pages.get(self.path, (200, {"Content-Type": "text/html"}, "<title>x</title>"))
+        if server.key and self.headers.get("Authorization", "") != f"Bearer {server.key}":
+            status, headers, body = 401, {"Content-Type": "application/json"}, '{"error": {"message": "no such key"}}'
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -222,6 +226,9 @@ def test_an_address_that_could_send_the_token_elsewhere(server: Server, models: 
             assert (asked.exit_code, f"{right}. Use that? [Y/n]" in asked.output) == (1, True)
             assert given(server, models, "--yes", url=url).exit_code == 0
             (tmp_path / "oc-trio.toml").unlink()
+        # Where nobody has given it, another address may be typed.
+        refused = init("--token-file", "token", stdin=f"{proxy.url}\nn\n{server.url}\n")
+        assert f"http://localhost:{port} is not used\nURL of your Mattermost: {server.url}" in refused.output
         # Nobody who was not agreed to has read the token.
         assert set(proxy.tokens) == {""}
 
@@ -307,6 +314,24 @@ def test_a_key_of_a_provider(
     result = init(*words, "--provider", "openai", "--model-url", f"{models.url}/v1", "--model", "qwen3")
     assert (result.exit_code, models.tokens[-1]) == (0, "Bearer sk-variable")
     assert "sk-variable" not in (tmp_path / "oc-trio.toml").read_text()
+
+
+def test_a_model_server_that_wants_a_key(server: Server, models: OtherServer, tmp_path: Path) -> None:
+    """What it says is repeated, and the key asked for again; without anybody to ask it is named."""
+    models.key = "sk-right"
+    words = ("--url", server.url, "--token-file", "token")
+    result = init(*words, "--model-url", f"{models.url}/v1")
+    assert (result.exit_code, "wants a key (HTTP 401)" in result.output) == (69, True)
+    # Which number it has depends on the model servers of this machine.
+    (number,) = re.findall(r"  (\d+)  another model server", init(*words, stdin="").output)
+    address = models.url.removeprefix("http://") + "/v1"
+    result = init(*words, stdin=f"{number}\n{address}\nsk-wrong\nsk-right\nqwen3\n1\n\n1\n")
+    assert result.exit_code == 0, result.output
+    assert "wants a key (HTTP 401)" in result.output
+    assert "refuses the key" in result.output
+    assert 'apiKeyFile = "local-api-key"' in (tmp_path / "oc-trio.toml").read_text()
+    assert (tmp_path / "local-api-key").read_text() == "sk-right\n"
+    assert mode_of(tmp_path / "local-api-key") == 0o600
 
 
 def test_a_model_server_with_several_models(server: Server, models: OtherServer) -> None:

@@ -6,6 +6,7 @@ and without keys.
 
 import ssl
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, assert_never
 from urllib.parse import urlsplit
 
@@ -55,14 +56,19 @@ async def examine_provider(config: Config, name: str, *, deep: bool = False) -> 
     return findings
 
 
-async def listed_models(http: httpx.AsyncClient, name: str, provider: Provider) -> tuple[str, ...] | None:
-    """The ids that a provider's server lists; None where it can't be reached, refuses, or is no model server."""
+async def listed_models(
+    http: httpx.AsyncClient, name: str, provider: Provider
+) -> tuple[tuple[str, ...], Finding | None]:
+    """The ids that a provider's server lists, and the finding about what keeps it from listing them."""
     if not _lists_models(provider.api):
-        return None
-    try:
-        return (await _ModelList(http, name, provider, (), deep=False).get_list()).ids
-    except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError):
-        return None
+        return (), None
+    asked = _ModelList(http, name, provider, (), deep=False)
+    with suppress(httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError):
+        answer = await asked.get_list()
+        if answer.ids:
+            return answer.ids, None
+    failed = [finding for finding in await asked.examine() if finding.level is Level.FAILED]
+    return (), failed[0] if failed else None
 
 
 def wanted_models(config: Config, provider: str) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ async def find_local_servers(servers: Sequence[LocalModelServer]) -> tuple[Local
 
     async def look(http: httpx.AsyncClient, server: LocalModelServer) -> None:
         with trio.move_on_after(_LOOK_SECONDS):
-            models = await listed_models(http, server.provider, Provider(base_url=server.base_url))
+            models, _ = await listed_models(http, server.provider, Provider(base_url=server.base_url))
             if models:
                 found[server.provider] = evolve(server, models=models)
 
@@ -72,14 +72,28 @@ async def find_local_servers(servers: Sequence[LocalModelServer]) -> tuple[Local
     return tuple(found[server.provider] for server in servers if server.provider in found)
 
 
-async def ask_for_models(name: str, api: str, base_url: str, key: str) -> tuple[str, tuple[str, ...]]:
-    """The address that lists models (`base_url`, or that with /v1), and the models; none where neither lists any."""
-    is_tls = base_url.startswith("https://")
+@frozen
+class ModelLookup:
+    """The address that lists models, and the models; without any, `problem` says why, where that is known."""
+
+    base_url: str
+    models: tuple[str, ...] = ()
+    problem: str = ""
+    is_key_refused: bool = False
+
+
+async def ask_for_models(name: str, api: str, base_url: str, key: str) -> ModelLookup:
+    """The models of the server at `base_url`, or at that with /v1."""
+    problem, is_tls = "", base_url.startswith("https://")
     context = await trio.to_thread.run_sync(ssl.create_default_context) if is_tls else None
     async with open_model_client(context) as http:
         with trio.move_on_after(_LIST_SECONDS):
             for url in dict.fromkeys((base_url.rstrip("/"), below(base_url, "/v1"))):
-                models = await listed_models(http, name, Provider(api=api, base_url=url, api_key=Secret(key)))
+                provider = Provider(api=api, base_url=url, api_key=Secret(key))
+                models, finding = await listed_models(http, name, provider)
                 if models:
-                    return url, models
-    return base_url, ()
+                    return ModelLookup(url, models)
+                if finding is not None and finding.code == "model.key":
+                    return ModelLookup(url, (), finding.text, is_key_refused=True)
+                problem = problem or (finding.text if finding is not None else "")
+    return ModelLookup(base_url, (), problem)
