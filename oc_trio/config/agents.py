@@ -87,7 +87,7 @@ class AgentDefaults:
     )
     # Bounds memory and open requests; further turns wait in their sessions.
     max_concurrent: int = key(
-        64, "Turns that may run at the same time, over all conversations; who waits is told.", minimum=1
+        1000, "Turns that may run at the same time, over all conversations; who waits is told.", minimum=1
     )
     tools: ToolRules = section(ToolRules, "Which tools agents get.")
 
@@ -171,7 +171,7 @@ class Provider:
     )
     # Separate from the limit above: once an answer has begun, a pause of this length means that the server hangs.
     idle_limit: float = key(120.0, "Longest silence within an answer.", name="idleSeconds", minimum=1, maximum=3600)
-    max_concurrent: int = key(64, "Requests at the same time.", minimum=1)
+    max_concurrent: int = key(1000, "Requests at the same time; lower it to what the server takes.", minimum=1)
 
 
 @frozen

@@ -105,7 +105,7 @@ class AgentTable:
     primary: Mapping[AgentId, str]
     default: AgentId
     # Turns that may run at the same time, over all conversations and accounts.
-    limit: TurnLimit = field(factory=lambda: TurnLimit.of(64))
+    limit: TurnLimit = field(factory=lambda: TurnLimit.of(1000))
     # Names for people, of those models that have one.
     titles: Mapping[str, str] = field(factory=dict)
 

@@ -274,9 +274,6 @@ baseUrl = "{model}"
 apiKey = "none"
 models = ["words"]
 
-[agents.defaults]
-maxConcurrent = {threads}
-
 [agents.defaults.model]
 primary = "bench/words"
 
@@ -296,7 +293,7 @@ def run_gateway(base: str, model: str, world: dict[str, Any], args: argparse.Nam
     with tempfile.TemporaryDirectory() as state:
         config = Path(state) / "oc-trio.toml"
         mode = f'streaming.mode = "{args.mode}"' if args.mode else ""
-        config.write_text(CONFIG.format(base=base, model=model, extra=mode, threads=max(64, args.live)))
+        config.write_text(CONFIG.format(base=base, model=model, extra=mode))
         env = {"MATTERMOST_BOT_TOKEN": world["bot_token"], "XDG_STATE_HOME": state}
         log = Path(state) / "log"
         began = time.monotonic()
