@@ -128,7 +128,8 @@ def install(config_path: str | None, program: str | None, units: str, folder: st
         sys.exit(EX_CONFIG)
     needed = [(each, Path(each.path or f"{folder}/{each.name}")) for each in credentials(loaded)]
     given = {path: value for each, path in needed if not path.exists() and (value := _from_environment(each))}
-    if missing := [(each, path) for each, path in needed if path not in given and not path.exists()]:
+    absent = [(each, path) for each, path in needed if path not in given and not path.exists()]
+    if missing := [(each, path) for each, path in absent if not each.is_optional]:
         for each, path in missing:
             click.echo(f"oc-trio: {each.key}: {path} is missing; write the secret into it (chmod 600)", err=True)
         sys.exit(EX_CONFIG)
@@ -206,7 +207,9 @@ def _unit_for(loaded: "Loaded", program: Sequence[str], *, user: bool = False, f
 
     path = loaded.path or Path(CREDENTIALS) / "config.toml"
     drain = loaded.config.gateway.drain
-    return unit(program, path, drain, credentials(loaded), user=user, folder=folder)
+    at = Path.home() / ".config" / "oc-trio" if user else Path(folder)
+    passed = [each for each in credentials(loaded) if not each.is_optional or (at / each.name).exists()]
+    return unit(program, path, drain, passed, user=user, folder=folder)
 
 
 def _hidden(loaded: "Loaded", words: Sequence[str]) -> list[str]:

@@ -30,12 +30,14 @@ TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - named, not used
 class Credential:
     """A secret for `LoadCredential=name:path`; `key` is where the configuration asks for it.
 
-    `path` is empty for a variable or a token without a file: the operator's folder of credentials has it.
+    `path` is empty for a variable or a token without a file: the operator's folder of credentials has it. One that
+    `is_optional` goes into a unit only where its file is: systemd starts no service whose credential is missing.
     """
 
     name: str
     key: str
     path: str = ""
+    is_optional: bool = False
 
 
 @frozen
@@ -160,7 +162,8 @@ def _of_built_in(loaded: Loaded) -> Iterator[Credential]:
     """The usual variable of each built-in provider whose key the file doesn't have."""
     for name, provider in loaded.config.models.providers.items():
         if name in BUILT_IN and BUILT_IN[name].variables and not _has_key(provider):
-            yield Credential(BUILT_IN[name].variables[0], join("models.providers", name) + ".apiKey")
+            built_in, key = BUILT_IN[name], join("models.providers", name) + ".apiKey"
+            yield Credential(built_in.variables[0], key, is_optional=not built_in.needs_key or bool(provider.headers))
 
 
 def _has_key(provider: Provider) -> bool:

@@ -6,7 +6,7 @@ PostgreSQL's lock is in `postgres`. The system releases both when the process di
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oc_trio.errors import StoreError
@@ -26,9 +26,11 @@ def file_lock(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(_in_use(path, os.read(descriptor, 32).decode(errors="replace").strip())) from None
-        # The pid is only for the message to the next one who tries; the lock itself is flock's.
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        # The pid is only for the message to the next one who tries; the lock itself is flock's. On a full disk the
+        # journal says so itself.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         # The file stays: if it were removed, a second process could lock the old file and a third one a new file.

@@ -204,6 +204,20 @@ class TestInstall:
         assert code == 0, output
         assert (tmp_path / "secrets" / "TEAM_KEY").read_text() == "a-key\n"
 
+    def test_a_model_server_that_needs_no_key(self, tmp_path: Path, service: Path) -> None:
+        """Its key is asked for by nobody: systemd would not start a service whose credential is missing."""
+        local = (
+            'baseUrl = "https://chat.example.com"\nbotTokenFile = "bot-token"\n[agents.defaults]\nmodel = "ollama/a"\n'
+        )
+        (service / "config.toml").write_text(f"[channels.mattermost]\n{local}")
+        assert self.run(tmp_path)[0] == 0
+        assert list(passed((tmp_path / "units" / "oc-trio.service").read_text()).values()) == [
+            str(service / "bot-token")
+        ]
+        assert self.run(tmp_path, OLLAMA_API_KEY="a-key")[0] == 0
+        unit_file = (tmp_path / "units" / "oc-trio.service").read_text()
+        assert passed(unit_file)["OLLAMA_API_KEY"] == f"{tmp_path}/secrets/OLLAMA_API_KEY"
+
     def test_a_secret_that_is_nowhere_stops_it(self, tmp_path: Path, service: Path) -> None:
         """All are named, with the key and the file to write; no unit is left that could not start."""
         code, output = self.run(tmp_path, TEAM_KEY="a-key")

@@ -1,4 +1,5 @@
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,18 @@ def test_a_lock_that_can_not_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="file/lock"), file_lock(tmp_path / "file" / "lock"):
         pytest.fail("locked below a file")
+
+
+def test_a_full_disk_holds_no_lock_up(tmp_path: Path) -> None:
+    """The pid can't be written then; the journal says what is the matter, and what to do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with (
+            file_lock(tmp_path / "lock"),
+            pytest.raises(StoreError, match="another process"),
+            file_lock(tmp_path / "lock"),
+        ):
+            pytest.fail("locked twice")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

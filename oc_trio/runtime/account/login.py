@@ -11,6 +11,7 @@ from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.connection_inputs import pause_after
+from oc_trio.mattermost.first_contact import fetch_bot
 from oc_trio.runtime.account.connection import AUTH_FAILED, UNREACHABLE
 from oc_trio.runtime.account.token import Token
 from oc_trio.telemetry.log import get_logger
@@ -39,7 +40,7 @@ async def fetch_own_user(
     attempt, was_refused = 0, False
     while True:
         try:
-            return await api.users.me()
+            return await fetch_bot(api)
         except MattermostError as problem:
             failure = problem
         refused = isinstance(failure, MattermostRejected) and failure.is_auth

@@ -21,6 +21,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels, open_direct_channels
 from oc_trio.mattermost.directory import Directory
 from oc_trio.mattermost.files import FileService
+from oc_trio.mattermost.first_contact import fetch_bot
 from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.dependencies import Dependencies
@@ -94,7 +95,7 @@ async def open_outbound_client(
     async with open_server(account.base_url, dependencies.ssl_context, http_transport=transport) as server:
         # A person who writes @channel on a command line means it; a model does not.
         api = Api(Transport(server, token), clean)
-        user = await api.users.me()
+        user = await fetch_bot(api)
         random = dependencies.clock.random.random
         async with open_direct_channels(api, user.id, retry=direct_retry(account), random=random) as direct:
             yield outbound_client_of(

@@ -22,8 +22,6 @@ from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
     ConfigError,
     MattermostError,
-    MattermostRejected,
-    MattermostUnavailable,
     OcTrioError,
     Problem,
     StoreError,
@@ -32,6 +30,7 @@ from oc_trio.ids import AccountId
 from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
+from oc_trio.mattermost.first_contact import failed_start, fetch_bot
 from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
@@ -241,20 +240,12 @@ class Gateway:
         transport = self.dependencies.transport(account.base_url, net_policy(account))
         async with open_server(account.base_url, self.dependencies.ssl_context, http_transport=transport) as server:
             try:
-                await Api(Transport(server, account.bot_token.reveal)).users.me()
+                await fetch_bot(Api(Transport(server, account.bot_token.reveal)))
             except AddressRefused as refusal:
                 path = f"channels.mattermost.baseUrl of account {account.id}"
                 failures.append(ConfigError(Problem(path, str(refusal))))
-            except MattermostRejected as refusal:
-                failures.append(
-                    MattermostRejected(
-                        f"{account.base_url} refuses the token of account {account.id}: {refusal}",
-                        status=refusal.status,
-                        code=refusal.code,
-                    )
-                )
             except MattermostError as problem:
-                failures.append(MattermostUnavailable(f"{account.base_url} can't be reached: {problem}"))
+                failures.append(failed_start(account.base_url, account.id, problem))
 
     async def reload(self) -> Changes | None:
         """Read the configuration again and change what differs; None where it can't be used and nothing changed.

@@ -291,6 +291,27 @@ async def test_a_refused_token_ends_the_start_in_words(harness: Harness) -> None
     assert "wrong-token" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SandboxResponse.text("<html><title>Our wiki</title></html>", 404),
+        SandboxResponse.text("<html><title>Our wiki</title></html>", 200),
+        SandboxResponse.text("<html><title>Sign in</title></html>", 401),
+    ],
+)
+async def test_something_else_at_the_address_ends_the_start_in_words(harness: Harness, answer: SandboxResponse) -> None:
+    """It is no refusal of the token, after which a service manager would give up: a proxy's page goes away again."""
+
+    async def foreign(_request: SandboxRequest) -> SandboxResponse | None:
+        return answer
+
+    harness.faults.before_rules.append(foreign)
+    problem = await ends_with(harness)
+    assert isinstance(problem, MattermostUnavailable)
+    assert str(problem).startswith(f"{URL}: what answers there is not Mattermost (GET /users/me: ")
+    assert "baseUrl is the server's address, without team or channel" in str(problem)
+
+
 async def test_a_server_that_is_away_ends_the_start_in_words(harness: Harness) -> None:
     """The service manager tries again."""
 
