@@ -38,7 +38,7 @@ _CLICK_ADVICE = {
 _COMMAND_ADVICE = {
     slash.INVALID_TOKEN: (
         "no command of this gateway has that token: it was made by another gateway or program, or changed; see oc-trio "
-        "commands list, and send SIGHUP to have ours registered again"
+        "commands list, and oc-trio reload to have ours registered again"
     ),
     slash.AMBIGUOUS: "two accounts have the command: give one of them a commands.prefix",
     slash.NOT_READY: "the account's commands are not registered yet: see oc-trio status",

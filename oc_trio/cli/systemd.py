@@ -37,7 +37,8 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 ExecStart={command}
-ExecReload=/bin/kill -HUP $MAINPID
+# Waits for what comes of it, and fails where the configuration has a mistake: then nothing is changed.
+ExecReload={reload}
 Restart=on-failure
 RestartSec=5
 # 65: the journal can't be used, 77: the token is refused, 78: the configuration is wrong. None heals by itself.
@@ -169,13 +170,14 @@ def unit(
     folder: str = CREDENTIALS,
 ) -> str:
     """The unit file. `credentials` are secrets that systemd passes in, `drain` is in seconds."""
-    words = [*program, "run", "--config", str(config)]
+    options = ["--config", str(config)]
     at_home = any(str(part).startswith(("/home/", "/root/")) for part in (config, *program))
     folder = "%h/.config/oc-trio" if user else folder
     # A user's own service reads the files itself, where the configuration says that they are.
     passed = [each for each in credentials if not (user and each.path)]
     return _UNIT.format(
-        command=" ".join(map(_quoted, words)),
+        command=" ".join(map(_quoted, [*program, "run", *options])),
+        reload=" ".join(map(_quoted, [*program, "reload", *options])),
         drain=f"{drain:g}",
         stop=int(drain) + STOP_MARGIN_SECONDS,
         credentials="".join(

@@ -47,7 +47,7 @@ def moved_sentence(team: str, triggers: Sequence[str], url: str, times: int) -> 
     more = f" and {len(triggers) - _SHOWN} more" if len(triggers) > _SHOWN else ""
     return (
         f"{names}{more} in team {team}: somebody else with this bot's token points them to {url}; they were taken back "
-        f"{times} times within a day and are left there now: stop the other gateway, then send SIGHUP"
+        f"{times} times within a day and are left there now: stop the other gateway, then oc-trio reload"
     )
 
 

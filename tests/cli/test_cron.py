@@ -207,7 +207,7 @@ def test_a_job_of_the_file_is_changed_there(server: Server, what: str) -> None:
     refused = server.run("cron", what, "morning", *(("--every", "1h") if what == "edit" else ()))
     assert refused.exit_code == 1
     assert f"cron.jobs.morning in {server.config}" in refused.stderr
-    assert "SIGHUP" in refused.stderr
+    assert "then `oc-trio reload`" in refused.stderr
 
 
 def test_a_name_that_two_jobs_have(server: Server) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -193,7 +193,7 @@ def test_the_token_from_elsewhere(
     assert load(None, os.environ).warnings == ()
 
 
-WRONG = {
+WRONG: dict[str, Callable[[str], str]] = {
     "no scheme": lambda url: url.removeprefix("http://"),
     "a team and a channel behind it": lambda url: f"{url}/demo/channels/town-square",
     "a message behind it": lambda url: f"{url}/demo/pl/abc?x=1#top",
@@ -203,7 +203,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("spelled", WRONG.values(), ids=WRONG)
-def test_an_address_that_means_the_server(server: Server, models: OtherServer, spelled, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_address_that_means_the_server(
+    server: Server, models: OtherServer, spelled: Callable[[str], str], tmp_path: Path
+) -> None:
     """As people copy it: it is taken, and the file has the right one."""
     result = given(server, models, url=spelled(server.url))
     assert result.exit_code == 0, result.output

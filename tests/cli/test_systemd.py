@@ -57,6 +57,7 @@ def test_specifiers_are_escaped() -> None:
     """% and $ in a path stay what they are."""
     text = unit(("/opt/100%/oc-trio",), Path("/etc/$x.toml"), 30, [Credential("a", "key", "/etc/100%/a")])
     assert "ExecStart=/opt/100%%/oc-trio run --config '/etc/$$x.toml'" in text
+    assert "ExecReload=/opt/100%%/oc-trio reload --config '/etc/$$x.toml'" in text
     assert "LoadCredential=a:/etc/100%%/a" in text
 
 

@@ -64,7 +64,7 @@ class JobStates:
         if job.source is JobSource.FILE:
             raise JobRefused(
                 f"{job.id} is a job of the configuration file: {what} cron.jobs.{job.id} in {self.loaded.path}, then "
-                "send the gateway SIGHUP"
+                "`oc-trio reload`"
             )
         return job
 

@@ -25,7 +25,7 @@ log = get_logger(part="schedule")
 
 MISSED = "the gateway was not running"
 STALE = "nobody ran it in time"
-UNKNOWN = "the running gateway knows no such job; after a change of the file it has to be reloaded (SIGHUP)"
+UNKNOWN = "the running gateway knows no such job; after a change of the file: oc-trio reload"
 # Short naps instead of one long sleep: the wall clock may be set, a suspended machine stops Trio's clock, and another
 # machine may have changed the jobs.
 _LOOK_SECONDS = 30.0

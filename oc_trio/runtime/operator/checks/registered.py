@@ -80,7 +80,7 @@ async def check_registered(
 
 
 def _fix() -> str:
-    return "oc-trio doctor --fix, which registers them anew (so do a start and SIGHUP)"
+    return "oc-trio doctor --fix, which registers them anew (so do a start and oc-trio reload)"
 
 
 def _compare(team: Team, listed: Sequence[SlashCommand], plan: CallbackPlan, outbound: OutboundClient) -> TeamCommands:
