@@ -14,6 +14,7 @@ Reply = dict[str, Any]
 
 def failure(seq: int, status: int, code: str, message: str) -> Reply:
     error = {"id": code, "message": message, "detailed_error": "", "status_code": status}
+    # `seq_reply` is left out where the action had no usable `seq` (contract scenario ws_actions).
     return {"status": "FAIL", **({"seq_reply": seq} if seq else {}), "error": error}
 
 
@@ -33,8 +34,11 @@ class Actions:
             return failure(seq, 400, "api.web_socket_router.no_action.app_error", "No websocket action.")
         if seq <= 0:
             return failure(0, 400, "api.web_socket_router.bad_seq.app_error", "Invalid sequence for WebSocket message.")
+        # Whoever is authenticated already gets no reply to a second challenge (contract scenario ws_challenge).
         if action == "authentication_challenge":
             return None
+        # The connection stays open when its token is revoked; its actions fail and its events stop (contract scenarios
+        # ws_token_revoked and ws_bot_disabled).
         if connection.session.revoked:
             return failure(seq, 401, "api.web_socket_router.not_authenticated.app_error", "Not authenticated.")
         data = message.get("data") or {}
@@ -60,6 +64,7 @@ class Actions:
 
     def publish_typing(self, user_id: str, channel_id: str, parent_id: str) -> None:
         data = {"parent_id": parent_id, "user_id": user_id}
+        # The person who types is not sent the event (contract scenarios typing_rest and typing_ws).
         self._hub.publish("typing", data, Broadcast(channel_id=channel_id, omit_users=(user_id,)))
 
     def _statuses(self, seq: int, user_ids: object) -> Reply:

@@ -36,6 +36,7 @@ class _QuartPeer:
         if ABORT in self._extensions:
             await self._extensions[ABORT]()
         else:
+            # Another server than `serve` has no way to drop the connection: 1011 (internal error) comes nearest.
             await websocket.close(1011)
 
 
@@ -98,6 +99,7 @@ def create_app(world: World) -> QuartTrio:
     for prefix in ("/api", "/hooks"):
         app.add_url_rule(f"{prefix}/<path:path>", f"api{prefix}", api, methods=methods, provide_automatic_options=False)
     app.add_url_rule("/sandbox/stats", "stats", stats)
+    # The page comes last: its rule takes every path that no other rule has.
     app.add_url_rule("/", "index", index)
     app.add_url_rule("/<path:path>", "page", page)
     app.add_websocket("/api/v4/websocket", "websocket", websocket_endpoint)

@@ -20,6 +20,7 @@ def actions_of(props: Mapping[str, Any]) -> Iterator[Json]:
 
 def complete(props: Mapping[str, Any], new_id: Callable[[], str]) -> Json:
     """A copy of the props in which every action has an id."""
+    # A deep copy: the caller's props stay as they were, and later changes to them don't reach the stored post.
     kept = copy.deepcopy(dict(props))
     for action in actions_of(kept):
         if not action.get("id"):
@@ -35,12 +36,15 @@ def public(props: Mapping[str, Any], cookie: Callable[[Json], str] | None = None
     for action in actions_of(hidden):
         if cookie is not None and "integration" in action:
             action["cookie"] = cookie(action)
+        # Recorded: nobody gets the integration, not even the author of the post (contract scenario button_visibility).
         action.pop("integration", None)
     return hidden
 
 
 def find_action(props: Mapping[str, Any], action_id: str) -> Json | None:
     """The action with that id, if it still has its integration and so can be clicked."""
+    # A bot that reads its post and writes it back loses the integrations, and a click is 404 then (contract scenario
+    # button_round_trip).
     usable = (a for a in actions_of(props) if a.get("id") == action_id and isinstance(a.get("integration"), dict))
     return next(usable, None)
 

@@ -10,6 +10,7 @@ from oc_trio.sandbox.users import Users
 
 MEMBER = "channel_user"
 ADMIN = "channel_user channel_admin"
+# Members with the creator (contract scenario group_create).
 GROUP_SIZE = range(3, 9)
 
 
@@ -24,6 +25,7 @@ class Channels:
         self._private_talks: dict[str, ChannelRecord] = {}  # by name: id__id, or the hash of a group
 
     def create(self, team: TeamRecord, name: str, display_name: str, type: str, creator_id: str) -> ChannelRecord:  # noqa: A002
+        # Archived channels count too: a name is taken until somebody renames the channel.
         if any(c.name == name for c in self._by_id.values() if c.team_id == team.id):
             raise ApiError(400, "store.sql_channel.save_channel.exists.app_error", "A channel with that name exists.")
         return self._add(team.id, name, display_name, type, creator_id)
@@ -38,6 +40,7 @@ class Channels:
         """The direct channel of two users, and whether it is new."""
         if self._users.find(other_id) is None:
             raise ApiError(400, "api.channel.create_direct_channel.invalid_user.app_error", "Invalid user ID.")
+        # The name does not depend on who opens the channel, so both get the same one (contract scenario direct_create).
         return self._private_talk("D", "__".join(sorted((creator.id, other_id))), "", creator, (creator.id, other_id))
 
     def group(self, creator: UserRecord, user_ids: tuple[str, ...]) -> tuple[ChannelRecord, bool]:
@@ -45,9 +48,11 @@ class Channels:
         if len(ids) not in GROUP_SIZE:
             raise ApiError(400, "api.channel.create_group.bad_size.app_error", "A group has 3 to 8 members.")
         users = [self._users.find(user_id) for user_id in ids]
+        # The display name of a group lists its members.
         names = sorted(user.username for user in users if user is not None)
         if len(names) != len(ids):
             raise ApiError(400, "api.channel.create_group.bad_user.app_error", "One of the users does not exist.")
+        # Mattermost names a group channel by 40 hex digits (contract scenario channel_types).
         digest = hashlib.sha1("".join(ids).encode(), usedforsecurity=False).hexdigest()
         return self._private_talk("G", digest, ", ".join(names), creator, ids)
 
@@ -92,6 +97,7 @@ class Channels:
         return channel is not None and user_id in channel.members
 
     def may_read(self, user: UserRecord, channel: ChannelRecord) -> bool:
+        # A member of the team may read an open channel without joining it (contract scenario channel_not_a_member).
         open_to_team = channel.type == "O" and self._teams.is_member(user.id, channel.team_id)
         return user.is_admin or user.id in channel.members or open_to_team
 

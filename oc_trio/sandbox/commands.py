@@ -10,6 +10,7 @@ from oc_trio.sandbox.teams import Teams
 
 Json = dict[str, Any]
 
+# No bot can register these: the server refuses them as taken (contract scenario command_create_errors).
 BUILT_IN: tuple[str, ...] = (
     "away",
     "code",
@@ -120,9 +121,11 @@ class CommandTable:
         for key in _EDITABLE:
             value = body.get(key, before[key])
             setattr(command, key, bool(value) if isinstance(before[key], bool) else str(value or ""))
+        # Triggers are kept in lower case and looked up that way (contract scenario command_execute_errors).
         command.trigger = command.trigger.lower()
         try:
             _check(command)
+        # A refused update leaves the command as it was.
         except ApiError:
             for key, value in before.items():
                 setattr(command, key, value)
@@ -140,6 +143,8 @@ class CommandTable:
     def managed(self, user: UserRecord, command_id: str) -> Command:
         """A command that this user may manage; 404 for everybody else."""
         command = self._by_id.get(command_id)
+        # 404 rather than 403, as recorded: who may not manage a command is not told that it exists (contract scenario
+        # command_permission).
         if command is None or not self._teams.may_administer(user, command.team_id):
             raise ApiError(404, "store.sql_command.save.get.app_error", "Unable to get the command.")
         return command

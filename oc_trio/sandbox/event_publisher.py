@@ -34,6 +34,7 @@ class EventPublisher:
         channel = self._channels.get(post.channel_id)
         sender = self._sender_name(post)
         data: Json = {
+            # A direct channel has no display name; clients show the sender's.
             "channel_display_name": channel.display_name or sender,
             "channel_name": channel.name,
             "channel_type": channel.type,
@@ -43,6 +44,7 @@ class EventPublisher:
             "team_id": channel.team_id,
         }
         files = self._files.of(post.file_ids)
+        # Strings, and only where they are true, as recorded (contract scenario file_posted_event).
         if files:
             data["otherFile"] = "true"
         if any(info.width for info in files):
@@ -82,6 +84,8 @@ class EventPublisher:
     def _sender_name(self, post: PostRecord) -> str:
         if post.type.startswith("system_"):
             return "System"
+        # A name that a post gives itself counts only beside the mark of a webhook (contract scenario
+        # webhook_post_markers).
         override = post.props.get("override_username")
         if override and post.props.get("from_webhook") == "true":
             return str(override)
@@ -97,6 +101,7 @@ class EventPublisher:
         if channel.is_private_talk:
             return others
         names = self._names(post)
+        # @all, @channel and @here mention every member but the author.
         if EVERYBODY & names:
             return others
         users = (self._users.find_name(name) for name in names)
@@ -111,6 +116,7 @@ class EventPublisher:
         if channel.is_private_talk:
             return
         users = (self._users.find_name(name) for name in sorted(self._names(post)))
+        # Recorded: for a bot the author gets no note (contract scenario mention_of_a_non_member).
         absent = [u for u in users if u is not None and not u.is_bot and u.id not in channel.members]
         if absent:
             names = ", ".join(f"@{user.username}" for user in absent)

@@ -12,6 +12,7 @@ from oc_trio.sandbox.records import FileRecord
 def mime_type_of(name: str) -> str:
     """The type by the extension, as the server guesses it; text types have a charset."""
     guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    # As Go's `mime` package does, in which the real server is written.
     return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
 
 
@@ -51,6 +52,8 @@ class Files:
 
     def usable(self, file_ids: Iterable[str], user_id: str, channel_id: str) -> list[FileRecord]:
         """The files that a new post of this user may attach, sorted by id; others are silently ignored."""
+        # Sorted by id and not as sent; somebody else's, unknown and used ones are dropped without an error (contract
+        # scenarios file_upload_simple and file_access).
         files = (self._by_id.get(file_id) for file_id in sorted(set(file_ids)))
         return [
             info

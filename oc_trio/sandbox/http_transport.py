@@ -31,8 +31,10 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         # two checkpoints, so that other tasks run before and after the write as they would over a network
         await trio.lowlevel.checkpoint()
         response = await self._world.faults.before(request)
+        # A fault that answers by itself keeps the request from the server, as a proxy in front of it would.
         if response is None:
             response = await self._router.handle(request)
+        # The write has taken place: a fault may still lose the response, which is what deduplication is for.
         response = await self._world.faults.after(request, response)
         await trio.lowlevel.checkpoint()
         return response

@@ -27,6 +27,7 @@ class Broadcast:
 
     def body(self) -> dict[str, Any]:
         return {
+            # Null rather than an empty object, as the real server writes it.
             "omit_users": dict.fromkeys(self.omit_users, True) or None,
             "user_id": self.user_id,
             "channel_id": self.channel_id,
@@ -83,11 +84,13 @@ class WebConn:
 
     def next_frame(self) -> str | None:
         """The next frame to write, or None; an event gets its `seq` now and is kept for replay."""
+        # What was written before goes out again first, with its old numbers (contract scenario resume_replay).
         if self._replay:
             return self._replay.popleft()
         if not self._active:
             return None
         item = self._active.popleft()
+        # Replies to actions have no number and can't be replayed (contract scenario ws_seq).
         if isinstance(item, str):
             return item
         frame = item.frame(self.seq)
@@ -107,6 +110,8 @@ class WebConn:
             at = known.index(sequence)
             self._replay.extend(frame for _, frame in list(self._dead)[at:])
             return True
+        # Neither remembered nor the next number: something in between is lost, and the client gets a new connection
+        # (contract scenarios resume_too_old and resume_seq_ahead).
         if known and known[-1] != sequence - 1:
             return False
         self.seq = sequence
@@ -141,6 +146,8 @@ class Hub:
         """Registers a websocket: resumes the lost connection of that id and user, or starts a new one with `hello`."""
         self._reap()
         lost = self._connections.get(connection_id)
+        # An unknown id, one that is still connected and another user's all start afresh, without an error (contract
+        # scenarios resume_unknown_connection, resume_while_open and resume_by_another).
         if lost is None or lost.live or lost.user_id != session.user_id:
             connection = WebConn(self._clock.new_id(), session, self._clock.now())
             connection.enqueue(self._hello(connection))
@@ -157,6 +164,7 @@ class Hub:
     def disconnect(self, connection: WebConn) -> None:
         """The socket is closed; events are kept for a resume, unless the queue had overflowed."""
         connection.live, connection.wake = False, _no_wake
+        # Its queue has a hole, so a resume could not be complete (contract scenario resume_overflow).
         if connection.overflowed:
             self._connections.pop(connection.id, None)
 
@@ -202,10 +210,12 @@ class Hub:
         """Queues an event for every receiver; `personal(user_id)` returns data that only that user may see."""
         for connection in self.connections():
             user_id = connection.user_id
+            # Lost connections queue events too: a resume writes them (contract scenario resume_missed).
             if connection.session.revoked or not self._concerns(user_id, broadcast):
                 continue
             extra = personal(user_id) if personal is not None else {}
             connection.enqueue(Event(name, {**data, **extra}, broadcast))
+            # Nobody is connected who would have to be told.
             if connection.overflowed and not connection.live:
                 del self._connections[connection.id]
 

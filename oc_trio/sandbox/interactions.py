@@ -23,6 +23,7 @@ from oc_trio.sandbox.writing import Change, Writing
 Json = dict[str, Any]
 
 COOKIES = 1000  # buttons of ephemeral posts that can still be clicked; the oldest are forgotten first
+# An update by an integration can't take these away (contract scenario button_update_keeps_props).
 _KEPT_PROPS = ("override_username", "override_icon_url")
 
 
@@ -81,6 +82,7 @@ class Interactions:
 
     async def press(self, user: UserRecord, post_id: str, action_id: str, selected: str, cookie: str) -> str:
         """Calls the integration and applies its response; returns the client's trigger id."""
+        # An ephemeral post is stored nowhere: its cookie is all that knows the integration.
         click = self._cookies.get(cookie) or self._find(post_id, action_id)
         if not self._channels.may_read(user, click.channel):
             raise forbidden()
@@ -93,6 +95,7 @@ class Interactions:
         return trigger.client_id
 
     def _find(self, post_id: str, action_id: str) -> Press:
+        # 403 for an unknown post, 404 (from `live`) for a deleted one (contract scenario button_press_errors).
         if self._posts.find(post_id) is None:
             raise forbidden()
         post = self._posts.live(post_id)
@@ -105,6 +108,7 @@ class Interactions:
         team = self._teams.find(channel.team_id)
         kind = str(action.get("type", "")) or "button"
         context = dict(action["integration"].get("context") or {})
+        # A button's `selected_option` is dropped (contract scenario button_without_context).
         if kind == "select":
             context["selected_option"] = selected
         body: Json = {
@@ -119,6 +123,7 @@ class Interactions:
             "type": kind,
             "data_source": action.get("data_source", ""),
         }
+        # No `context` key without a context (contract scenario button_without_context).
         return {**body, "context": context} if context else body
 
     async def _call(self, url: str, body: Json) -> IntegrationResponse:
@@ -126,6 +131,7 @@ class Interactions:
             answer = await call_integration(self._send, json_call(url, body))
         except IntegrationUnreachable:
             raise failed() from None
+        # 201 and 204 are errors too (contract scenario button_bad_answers).
         if answer.status != 200:
             raise failed()
         return answer
@@ -137,6 +143,7 @@ class Interactions:
             answer = json.loads(body)
         except ValueError:
             raise failed() from None
+        # The JSON `null` is taken as an empty answer.
         if answer is None:
             return
         if not isinstance(answer, dict):
@@ -150,6 +157,8 @@ class Interactions:
             self._events.ephemeral(user.id, post)
 
     def _update(self, click: Press, update: Json) -> None:
+        # Deleted while the integration was working: the person who clicked gets 404 (contract scenario
+        # button_post_deleted_meanwhile). A click on an ephemeral post ends here as well.
         post = self._posts.live(click.post_id)
         props = update.get("props")
         if isinstance(props, dict):
@@ -157,12 +166,14 @@ class Interactions:
             props = {**props, **kept}
         else:
             props = None
+        # An update without a message empties the post's (contract scenario button_update_keeps_props).
         self._writing.apply(post, Change(str(update.get("message") or ""), props))
 
     def open_dialog(self, body: Json) -> None:
         """Shows a dialog to the user of a trigger; whoever has the trigger id may do so."""
         if not body.get("url") or not body.get("trigger_id"):
             raise bad_body("url")
+        # The trigger id is the only permission, and may be used again (contract scenario dialog_open).
         user_id = self._triggers.user_of(str(body["trigger_id"]))
         shown = {key: body.get(key) for key in ("trigger_id", "url", "dialog")}
         data = {"dialog": dump(shown)}

@@ -36,6 +36,7 @@ class Membership:
         for channel_name, title in DEFAULTS:
             self._channels.create(team, channel_name, title, "O", "")
         self.join_team(team, creator)
+        # After `join_team`, which makes a plain member of the creator.
         team.roles[creator.id] = team_roles.ADMIN
         return team
 
@@ -56,6 +57,7 @@ class Membership:
         for channel in self._channels.of_team(team.id):
             channel.members.pop(user.id, None)
         data = {"team_id": team.id, "user_id": user.id}
+        # Twice, since the person who left is no member any more and so not among the team's receivers.
         self._hub.publish("leave_team", data, Broadcast(user_id=user.id))
         self._hub.publish("leave_team", data, Broadcast(team_id=team.id, omit_users=(user.id,)))
 
@@ -85,6 +87,7 @@ class Membership:
         """Adds a user, if `by` may: a member or an admin may add others, and anybody may join an open channel."""
         if not self._teams.is_member(user.id, channel.team_id):
             raise ApiError(404, "app.team.get_member.missing.app_error", "No team member found.")
+        # A private channel can't be joined by oneself (contract scenario channel_join_and_leave).
         may = by.is_admin or by.id in channel.members or (channel.type == "O" and by.id == user.id)
         if not may:
             raise forbidden()
@@ -107,11 +110,13 @@ class Membership:
             raise self._channels.not_a_member()
         if by.id != user.id and not by.is_admin and by.id not in channel.members:
             raise forbidden()
+        # Before the events: those of the channel no longer go to the person who was removed, who gets one of their own.
         del channel.members[user.id]
         data = {"remover_id": by.id, "user_id": user.id}
         self._hub.publish("user_removed", data, Broadcast(channel_id=channel.id))
         self._hub.publish("user_removed", {"channel_id": channel.id, "remover_id": by.id}, Broadcast(user_id=user.id))
         if by.id == user.id:
+            # The system post comes after the removal, so the person who left does not get it.
             text, props = f"{user.username} left the channel.", {"username": user.username}
             self._writing.system(user.id, channel, "system_leave_channel", text, props)
         else:

@@ -39,6 +39,8 @@ PostOut = Callable[[IntegrationRequest], Awaitable[IntegrationResponse]]
 async def post_out(call: IntegrationRequest) -> IntegrationResponse:
     """Makes one real HTTP request on a new connection, without following redirects."""
     try:
+        # `call_integration` sets the time limit. No proxy of the environment is used, and certificates are not checked:
+        # integrations run on this machine, with certificates that they signed themselves.
         async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:  # noqa: S113, S501
             response = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -56,6 +58,7 @@ def within(send: PostOut, allowed: Callable[[], tuple[str, ...] | None]) -> Post
                 found = await trio.socket.getaddrinfo(host, None)
             except OSError as error:
                 raise IntegrationUnreachable("no such host") from error
+            # One forbidden address is enough: the connection could go to any of them.
             if any(classify(ip_address(str(entry[4][0]).partition("%")[0])) is not Zone.PUBLIC for entry in found):
                 raise IntegrationUnreachable("address forbidden")
         return await send(call)
@@ -67,6 +70,7 @@ async def call_integration(send: PostOut, call: IntegrationRequest) -> Integrati
     """The response. Raises IntegrationUnreachable if there is none within 30 s."""
     if not call.url:
         raise IntegrationUnreachable("no URL")
+    # `OutgoingIntegrationRequestsTimeout` (contract scenarios button_timeout and command_timeout).
     with trio.move_on_after(INTEGRATION_SECONDS):
         return await send(call)
     raise IntegrationUnreachable("timed out")

@@ -30,6 +30,7 @@ class PostViews:
         """One post; `pending` includes its pending_post_id, as only the response to the creation and its event do."""
         body = self.bare(post)
         body["pending_post_id"] = post.pending_post_id if pending else ""
+        # Every post of a thread has the count of the thread (contract scenario post_reply).
         body["reply_count"] = len(self._posts.replies(post.root_id or post.id))
         body["metadata"] = self._metadata(post)
         if body["metadata"].get("reactions"):
@@ -48,6 +49,7 @@ class PostViews:
             "channel_id": post.channel_id,
             "root_id": post.root_id,
             "original_id": post.original_id,
+            # `since` lists deleted posts; what they said is gone (contract scenario posts_since).
             "message": "" if post.delete_at else post.message,
             "type": post.type,
             "props": attachments.public(post.props),
@@ -65,6 +67,7 @@ class PostViews:
         """A list as the API returns it: `order` newest first; `posts` has the roots of listed replies too."""
         by_id = {post.id: post for post in page.posts}
         for post in page.posts:
+            # Roots come along without being in `order` (contract scenario posts_page_with_replies).
             root = self._posts.find(post.root_id)
             if root is not None:
                 by_id.setdefault(root.id, root)

@@ -56,6 +56,7 @@ class Posts:
 
     def thread(self, post: PostRecord) -> tuple[PostRecord, ...]:
         """Root and live replies, oldest first, of the thread that a post is in."""
+        # Any post of a thread leads to all of it (contract scenario post_reply).
         root = self._by_id[post.root_id or post.id]
         return (root, *self.replies(root.id))
 
@@ -71,6 +72,8 @@ class Posts:
         newest_first = self._listed(channel_id)
         newer = sum(1 for post in newest_first if post.create_at > anchor.create_at)
         if older:
+            # A deleted anchor is not among the listed posts, so there is none to skip (contract scenario
+            # posts_deleted_in_pages).
             return _cut(newest_first, newer + (0 if anchor.delete_at else 1), per_page)
         start = max(0, newer - per_page)
         return _cut(newest_first, start, newer - start)
@@ -78,6 +81,7 @@ class Posts:
     def since(self, channel_id: str, at: int) -> PostSlice:
         """The posts updated after `at` (ms), including deleted posts and replaced versions."""
         candidates = [*self._by_channel.get(channel_id, ()), *self._versions.get(channel_id, ())]
+        # Strictly later, and sorted by creation although it is selected by update (contract scenario posts_since).
         changed = sorted((p for p in candidates if p.update_at > at), key=lambda p: p.create_at, reverse=True)
         return PostSlice(tuple(changed[:MAX_SINCE]))
 

@@ -16,6 +16,7 @@ class RateLimit:
         """Counts one request; None if it may pass, else the headers of the 429."""
         spent, at = self._spent.get(address, (0.0, now))
         spent = max(0.0, spent - (now - at) / 1000 * _PER_SECOND)
+        # An address whose bucket is full again is like a new one; without this every address would be kept for ever.
         self._spent = {key: value for key, value in self._spent.items() if now - value[1] < 1000 * _BURST / _PER_SECOND}
         if spent + 1 > _BURST:
             self._spent[address] = (spent, now)

@@ -20,6 +20,7 @@ class Reactions:
             raise ApiError(404, "app.emoji.get_by_name.no_result", "Unable to find the emoji.")
         now = self._clock.stamp()
         reaction = Reaction(user_id, post.id, emoji_name, now, post.channel_id)
+        # A repeat keeps the first reaction (contract scenario reactions).
         kept = self._by_post.setdefault(post.id, {}).setdefault((user_id, emoji_name), reaction)
         post.update_at = now
         return kept
@@ -27,6 +28,7 @@ class Reactions:
     def remove(self, user_id: str, post: PostRecord, emoji_name: str) -> Reaction:
         """Removes a reaction and returns it; it need not exist."""
         now = self._clock.stamp()
+        # Recorded: removing a reaction that is not there is 200 (contract scenario reactions).
         nothing = Reaction(user_id, post.id, emoji_name, now, post.channel_id)
         post.update_at = now
         return self._by_post.get(post.id, {}).pop((user_id, emoji_name), nothing)

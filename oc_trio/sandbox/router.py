@@ -11,7 +11,7 @@ from oc_trio.sandbox.request import SandboxRequest, SandboxResponse, bearer_toke
 from oc_trio.sandbox.rest import bots, channels, files, integrations, posts, reactions, system, teams, users
 from oc_trio.sandbox.rest.call import RestCall, RestRoute
 from oc_trio.sandbox.settings import MAX_BODY
-from oc_trio.sandbox.transcript import RequestSeen
+from oc_trio.sandbox.transcript import LoggedRequest
 from oc_trio.sandbox.world import World
 
 API = "/api/v4"
@@ -26,6 +26,8 @@ _PERMISSIONS = {
     ("POST", "/reactions"): "add_reaction",
     ("POST", "/files"): "upload_file",
 }
+# Ids take letters and digits only: an action id with `-` or `_` matches no route and is 404 (contract scenario
+# button_ids). Emoji names are looser, for `+1` (contract scenario reaction_names).
 _SEGMENTS = {"": r"[A-Za-z0-9]+", "name": r"[A-Za-z0-9_.-]+", "emoji": r"[A-Za-z0-9_+-]+"}
 _PARAMETER = re.compile(r"\{(\w+):?(\w*)\}")
 
@@ -59,6 +61,7 @@ class Router:
         """The response to one request; errors of the client never raise."""
         world = self._world
         session = self._session(request)
+        # Per address, and judged before the route and the token are.
         limited = world.rate_limit.headers(request.remote, world.clock.now()) if world.settings.rate_limit else None
         if limited is not None:
             response = SandboxResponse.text("limit exceeded\n", 429, limited)
@@ -69,7 +72,7 @@ class Router:
                 response = SandboxResponse.json(refused.body(world.clock.new_id()), refused.status)
         user = world.users.find(session.user_id) if session is not None else None
         name = user.username if user is not None else ""
-        world.requests.note(RequestSeen(request.method, request.path, name, response.status, world.clock.now()))
+        world.requests.note(LoggedRequest(request.method, request.path, name, response.status, world.clock.now()))
         return response
 
     def refuse_size(self, method: str, path: str, length: int) -> SandboxResponse | None:
@@ -99,13 +102,16 @@ class Router:
         route, params = matched
         if session is None and not route.public:
             query_token = request.args().get("access_token", "")
+            # A good token in the query has an error id of its own (contract scenario auth_token_forms).
             if query_token and self._world.users.session_of(query_token) is not None:
                 raise ApiError(401, "api.context.token_provided.app_error", "Token provided but not accepted here.")
             raise unauthenticated()
+        # After the token, other than in `app`, which has to judge by the length before the body comes.
         self._check_size(request.method, request.path, len(request.body))
         denied = _PERMISSIONS.get((route.method, route.path), "") in self._world.settings.denied
         if denied and session is not None and not self._world.users.get(session.user_id).is_admin:
             raise forbidden()
+        # Reads don't count as activity; see `Hub._reap`.
         if session is not None and request.method != "GET":
             self._world.hub.note_activity(session)
         return await route.handler(RestCall(self._world, request, params, session))

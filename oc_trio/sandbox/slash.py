@@ -29,6 +29,7 @@ from oc_trio.sandbox.writing import PostInput, Writing
 
 Json = dict[str, Any]
 
+# Of one response_url (contract scenario command_response_url).
 RESPONSE_USES = 5
 RESPONSE_LIFE_MS = 30 * 60 * 1000
 
@@ -57,6 +58,7 @@ def failed(kind: str = "failed") -> ApiError:
 def read_answer(content_type: str, body: bytes) -> Json:
     """A CommandResponse: JSON by its content type, else plain text. Raises ValueError for invalid JSON."""
     text = body.decode("utf-8", "replace")
+    # Anything but JSON is shown as it is (contract scenario command_answers).
     if content_type.split(";")[0].strip().lower() != "application/json":
         return {"text": text}
     answer = json.loads(text)
@@ -110,8 +112,10 @@ class Slash:
                 400, "api.command.execute_command.deleted.error", "Can not run commands in a deleted channel."
             )
         self._commands.require_enabled()
+        # A direct channel has no team: the client names one (contract scenario command_in_thread_and_direct).
         team_id = channel.team_id or str(body.get("team_id", ""))
         words = line.split(maxsplit=1)
+        # The case of a trigger does not matter (contract scenario command_execute_errors).
         trigger = words[0][1:].lower()
         command = self._commands.triggered(team_id, trigger)
         if command is None:
@@ -125,6 +129,7 @@ class Slash:
         fields = self._fields(command, call, text)
         fields["trigger_id"] = trigger.id
         answer = await self._send_callback(command, fields)
+        # Every other status is an error for the person, 201 too (contract scenario command_bad_answers).
         if answer.status != 200:
             status = f"{answer.status} {responses.get(answer.status, '')}".rstrip()
             code = "api.command.execute_command.failed_resp.app_error"
@@ -198,6 +203,7 @@ class Slash:
             response = read_answer(content_type, body)
         except ValueError:
             raise ApiError(400, "web.command_webhook.parse.app_error", "Unable to parse the answer.") from None
+        # After the parse: an unreadable answer does not count as a use.
         if late.uses >= RESPONSE_USES:
             raise ApiError(400, code, "The response URL was used too often.")
         late.uses += 1
@@ -216,6 +222,8 @@ class Slash:
             props["attachments"] = response["attachments"]
         if response.get("username"):
             props["override_username"] = response["username"]
+        # A real post by the person who used the command, marked as a webhook's; an empty one without a text (contract
+        # scenarios command_answers and command_bad_answers). An unknown type shows nothing.
         if kind == "in_channel":
             self._writing.create(call.user, PostInput(call.channel.id, text, call.root_id, props=props))
         elif kind in {"", "ephemeral"} and (text or response.get("attachments")):

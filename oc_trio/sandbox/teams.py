@@ -43,6 +43,7 @@ class Teams:
         return team
 
     def of(self, user_id: str) -> tuple[TeamRecord, ...]:
+        # Archived teams keep their members but are not listed.
         return tuple(t for t in self._by_id.values() if user_id in t.roles and not t.delete_at)
 
     def is_member(self, user_id: str, team_id: str) -> bool:

@@ -9,7 +9,7 @@ from oc_trio.sandbox.records import PostRecord
 
 
 @frozen
-class Said:
+class PostVersions:
     """One post: `versions` are (milliseconds, message), the creation first; `deleted_at` is 0 unless deleted."""
 
     post_id: str
@@ -29,12 +29,12 @@ class Said:
         return tuple(text for _, text in self.versions)
 
 
-def said(post: PostRecord, username: str) -> Said:
-    return Said(post.id, post.root_id, username, post.type, tuple(post.history), post.delete_at)
+def post_versions(post: PostRecord, username: str) -> PostVersions:
+    return PostVersions(post.id, post.root_id, username, post.type, tuple(post.history), post.delete_at)
 
 
 @frozen
-class RequestSeen:
+class LoggedRequest:
     """`username` is "" for a request without a valid token; `at` is in milliseconds."""
 
     method: str
@@ -48,15 +48,15 @@ class RequestLog:
     """The newest requests; `calls` counts all requests by username."""
 
     def __init__(self, size: int) -> None:
-        self._seen: deque[RequestSeen] = deque(maxlen=size)
+        self._requests: deque[LoggedRequest] = deque(maxlen=size)
         self.calls: Counter[str] = Counter()
 
-    def note(self, seen: RequestSeen) -> None:
-        self._seen.append(seen)
-        self.calls[seen.username] += 1
+    def note(self, request: LoggedRequest) -> None:
+        self._requests.append(request)
+        self.calls[request.username] += 1
 
-    def __iter__(self) -> Iterator[RequestSeen]:
-        return iter(tuple(self._seen))
+    def __iter__(self) -> Iterator[LoggedRequest]:
+        return iter(tuple(self._requests))
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._requests)

@@ -26,6 +26,7 @@ class Triggers:
 
     def __init__(self, clock: SandboxClock) -> None:
         self._clock = clock
+        # A key per world: triggers don't outlive the server that issued them.
         self._key = clock.new_id().encode()
 
     def issue(self, user_id: str) -> Trigger:
@@ -36,6 +37,7 @@ class Triggers:
     def user_of(self, trigger_id: str) -> str:
         """The user whose click or command the trigger belongs to. Raises Refused if it is invalid or expired."""
         try:
+            # Latin-1 decodes any bytes: what is no trigger fails below, with the error id of its own step.
             text = base64.b64decode(trigger_id, validate=True).decode("latin-1")
         except ValueError:
             raise ApiError(400, f"{_PREFIX}.base64_decode_failed", "Failed to decode the trigger ID.") from None

@@ -76,6 +76,7 @@ class Users:
     def login(self, login_id: str, password: str) -> SessionRecord:
         # A bot has no password, so it can't log in; it uses access tokens.
         user = self._by_name.get(login_id.lower()) or next((u for u in self.all() if u.email == login_id), None)
+        # One error for all, so that a login does not tell which names exist (contract scenario login_wrong_password).
         if user is None or user.delete_at or not user.password or user.password != password:
             raise ApiError(401, "api.user.login.invalid_credentials_email_username", "Enter a valid email or username.")
         session = SessionRecord(user.id, self._clock.new_id())
@@ -92,6 +93,7 @@ class Users:
         if session is not None:
             return session
         access = next((t for t in self._tokens.values() if t.token == token), None)
+        # A disabled bot's token is good again once the bot is enabled (contract scenario bot_disabled).
         if access is None or not access.is_active or self._by_id[access.user_id].delete_at:
             return None
         session = self._sessions[token] = SessionRecord(access.user_id, token, access.id)
@@ -113,6 +115,7 @@ class Users:
 
     def revoke_token(self, token_id: str) -> None:
         access = self.token(token_id)
+        # A revoked token ends the sessions made with it at once (contract scenario token_revoked).
         del self._tokens[access.id]
         self._end_sessions(lambda session: session.access_token_id == token_id)
 

@@ -45,6 +45,7 @@ def user_view(user: UserRecord, *, own: bool = False) -> Json:
         "locale": "en",
         "timezone": {"automaticTimezone": "", "manualTimezone": "", "useAutomaticTimezone": "true"},
     }
+    # People have no `is_bot` key at all (contract scenario users_me).
     if user.is_bot:
         body["is_bot"] = True
         if user.bot_description:

@@ -41,6 +41,7 @@ class Webhooks:
         text, attached = str(body.get("text") or ""), body.get("attachments")
         if not text and not attached:
             raise ApiError(400, "web.incoming_webhook.text.app_error", "No text specified.")
+        # The mark comes last: no props of the caller replace it (contract scenario webhook_post_markers).
         props: Json = {**(body.get("props") or {}), "from_webhook": "true", "webhook_display_name": hook.display_name}
         if attached:
             props["attachments"] = attached

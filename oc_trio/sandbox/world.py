@@ -29,7 +29,7 @@ from oc_trio.sandbox.records import ChannelRecord, PostRecord, SessionRecord, Te
 from oc_trio.sandbox.settings import Settings
 from oc_trio.sandbox.slash import Slash
 from oc_trio.sandbox.teams import Teams
-from oc_trio.sandbox.transcript import RequestLog, Said, said
+from oc_trio.sandbox.transcript import PostVersions, RequestLog, post_versions
 from oc_trio.sandbox.triggers import Triggers
 from oc_trio.sandbox.users import Users
 from oc_trio.sandbox.webhooks import Webhooks
@@ -120,11 +120,13 @@ class World:
     def disconnect(self, connection: WebConn) -> None:
         self.hub.disconnect(connection)
         user = self.users.find(connection.user_id)
+        # Other connections of the same user keep it online; a status that was chosen by hand stays.
         if user is not None and not user.status_manual and not any(c.live for c in self.hub.connections(user.id)):
             user.status = "offline"
 
     def restart(self) -> None:
         """Simulates a restart: all connections end. To refuse requests while it is down, use `faults`."""
+        # What the process holds in memory is lost: connections and pending_post_ids. The database is not touched.
         self.hub.restart()
         self.writing.restart()
 
@@ -188,8 +190,8 @@ class World:
         draft = PostInput(channel.id, text, root_id, props=props or {}, file_ids=file_ids)
         return self.writing.create(self.users.get(user.id), draft)
 
-    def transcript(self, channel: ChannelRecord, *, system: bool = False) -> tuple[Said, ...]:
+    def transcript(self, channel: ChannelRecord, *, system: bool = False) -> tuple[PostVersions, ...]:
         """All posts of a channel, oldest first, with all edits; deleted posts too."""
         posts = self.posts.of_channel(channel.id)
         kept = (p for p in posts if system or not p.type.startswith("system_"))
-        return tuple(said(post, self.users.get(post.user_id).username) for post in kept)
+        return tuple(post_versions(post, self.users.get(post.user_id).username) for post in kept)

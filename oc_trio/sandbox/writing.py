@@ -69,15 +69,20 @@ class Writing:
     def create(self, author: UserRecord, draft: PostInput) -> PostRecord:
         """The new post, or the one with the same pending_post_id of the last 30 s, whoever wrote it."""
         channel = self._channels.require_member(author, draft.channel_id)
+        # Before every check, and whatever the new request says: the first post is the answer (contract scenarios
+        # pending_same_twice, pending_other_user and pending_other_channel).
         before = self._deduplicate(author, draft.pending_post_id)
         if before is not None:
             return before
         self._check(channel, draft)
         files = self._files.usable(draft.file_ids, author.id, channel.id)
+        # The server's mark, which a person's own post can carry as well: it proves nothing (contract scenario
+        # post_spoofed_bot_props).
         if author.is_bot:
             draft = attrs.evolve(draft, props={**draft.props, "from_bot": "true"})
         post = self._store(author.id, channel, draft, [info.id for info in files])
         self._files.attach(post.file_ids, post.id)
+        # Only now: a create that failed does not use up its id (contract scenario pending_after_failure).
         if draft.pending_post_id:
             self._pending[draft.pending_post_id] = (self._clock.now(), post.id)
         self._events.posted(post, set_online=draft.set_online)
@@ -108,6 +113,7 @@ class Writing:
             raise ApiError(400, code, "Can not post to a deleted channel.")
         if draft.root_id:
             root = self._posts.find(draft.root_id)
+            # Threads have one level: a reply can't be a root (contract scenario post_bad_root).
             if root is None or root.root_id or root.delete_at:
                 raise ApiError(400, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
             if root.channel_id != channel.id:
@@ -129,6 +135,7 @@ class Writing:
         self._posts.add(post)
         root = self._posts.find(draft.root_id)
         if root is not None:
+            # A new reply counts as an update of its root (contract scenario posts_since).
             root.update_at = now
         channel.last_post_at = now
         channel.total_msg_count += 1
@@ -166,9 +173,12 @@ class Writing:
         message = post.message if change.message is None else change.message
         check_message(message)
         now = self._clock.stamp()
+        # An edit leaves the old version behind under a new id, and readers of `since` get both (contract scenario
+        # posts_since). Pinning makes none.
         if change.is_pinned is None:
             old = attrs.evolve(post, id=self._clock.new_id(), original_id=post.id, delete_at=now, update_at=now)
             self._posts.add_version(old)
+        # The same message again is no edit: `edit_at` stays (contract scenario edit_marks).
         if message != post.message:
             post.message, post.edit_at = message, now
             post.hashtags = hashtags_in(message)
@@ -190,6 +200,7 @@ class Writing:
         if post is None or post.delete_at:
             raise no_post()
         self.require_own(user, post_id)
+        # One event for a whole thread, with the post as it was (contract scenario ws_post_deleted).
         self._events.deleted(post, user.id)
         now = self._clock.stamp()
         for deleted in (post, *(() if post.root_id else self._posts.replies(post.id))):

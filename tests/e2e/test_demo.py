@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from oc_trio.sandbox.demo import PASSWORD
-from tests.e2e.stand import Child, Person, spawn
+from tests.e2e.deployment import Child, Person, spawn
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +44,7 @@ async def test_a_model_endpoint_answers(tmp_path: Path) -> None:
         async with demo(tmp_path, "--port", "0", "--model-url", endpoint, "--model", "words") as (child, url):
             alice = await log_in(http, url)
             await alice.say("hello")
-            await alice.heard(lambda text: text.endswith("word12"))
+            await alice.wait_reply(lambda text: text.endswith("word12"))
             assert left_in(tmp_path)[0].startswith("oc-trio-demo-")
             assert await child.end(signal.SIGINT) == 0
         stats = (await http.get(f"{endpoint}/stats".replace("/v1", ""))).json()
@@ -59,7 +59,7 @@ async def test_a_model_out_of_reach_is_said_in_the_chat(tmp_path: Path, unused_p
     async with demo(tmp_path, *words) as (child, url), httpx.AsyncClient(timeout=30) as http:
         alice = await log_in(http, url)
         await alice.say("hello")
-        reply = await alice.heard(lambda text: "model" in text)
+        reply = await alice.wait_reply(lambda text: "model" in text)
         assert "Traceback" not in reply
         assert await child.end(signal.SIGINT) == 0
     assert "Traceback" not in "".join(child.err)

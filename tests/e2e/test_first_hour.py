@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from oc_trio.cli.main import main
 from oc_trio.core.netguard import Zone, classify
-from tests.e2e.stand import Child, Stand, open_stand
+from tests.e2e.deployment import Child, Deployment, open_deployment
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +47,7 @@ HOST = f"[{ADDRESS}]" if ":" in ADDRESS else ADDRESS
 class Operator:
     """Edits `~/.openclaw/openclaw.json`, types commands and looks at the chat."""
 
-    stand: Stand
+    deployment: Deployment
     file: Path
     port: int
     settings: dict[str, Any] = field(factory=dict)
@@ -63,7 +63,7 @@ class Operator:
 
     async def types(self, *words: str) -> tuple[int, str]:
         """Exit code, and all that is printed."""
-        code, out, err = await self.stand.command(*words, config=self.file)
+        code, out, err = await self.deployment.command(*words, config=self.file)
         return code, out + err
 
     def checks(self) -> tuple[int, str]:
@@ -75,33 +75,33 @@ class Operator:
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[Child]:
         self.save()
-        async with self.stand.gateway(self.file) as gateway:
+        async with self.deployment.gateway(self.file) as gateway:
             await gateway.line(gateway.err, lambda line: "slash commands registered" in line)
             yield gateway
             assert await gateway.end(signal.SIGTERM) == 0
 
     async def oc_status(self) -> str:
         """What Alice reads when she types `/oc_status` in the channel."""
-        alice = self.stand.alice
+        alice = self.deployment.alice
         body = {"command": "/oc_status", "channel_id": alice.channel_id}
         answer = (await alice.http.post("/commands/execute", json=body)).raise_for_status().json()
         if answer["text"] != "Processing...":
             return str(answer["text"])
-        return await alice.heard(lambda text: text.startswith("**oc_trio**"))
+        return await alice.wait_reply(lambda text: text.startswith("**oc_trio**"))
 
 
 @pytest.mark.skipif(not ADDRESS, reason="this machine has no private address")
 async def test_from_a_file_that_does_not_start_to_a_channel_that_works(tmp_path: Path, unused_port: int) -> None:
     """Each message names what is wrong, where, and what to write: following it leads to the next, and to the end."""
-    async with open_stand(tmp_path, tokens=3, host=ADDRESS) as stand:
-        operator = Operator(stand, tmp_path / "openclaw.json", unused_port)
+    async with open_deployment(tmp_path, tokens=3, host=ADDRESS) as deployment:
+        operator = Operator(deployment, tmp_path / "openclaw.json", unused_port)
         operator.settings = {
             "gateway": {"port": unused_port},
             "channels": {
                 "mattermost": {
                     "enabled": True,
-                    "botToken": stand.token,
-                    "baseUrl": stand.base,
+                    "botToken": deployment.token,
+                    "baseUrl": deployment.base,
                     "dmPolicy": "pairing",
                     "commands": {
                         "native": True,
@@ -127,7 +127,12 @@ def reaches_a_start(operator: Operator) -> None:
     operator.mattermost["network"] = {"dangerouslyAllowPrivateNetwork": True}
     assert "agents.defaults.model: no model is configured" in output
     assert "oc-trio models list" in output
-    provider = {"baseUrl": operator.stand.model, "api": "openai-completions", "apiKey": "none", "models": ["words"]}
+    provider = {
+        "baseUrl": operator.deployment.model,
+        "api": "openai-completions",
+        "apiKey": "none",
+        "models": ["words"],
+    }
     operator.settings["models"] = {"providers": {"words": provider}}
     operator.settings["agents"] = {"defaults": {"model": "words/words"}}
     assert operator.checks()[0] == 0
@@ -171,7 +176,7 @@ async def lets_mattermost_call(operator: Operator) -> None:
 
 async def lets_people_in(operator: Operator) -> None:
     """The list of people for channels: an id instead of a placeholder or a name."""
-    alice = operator.stand.alice
+    alice = operator.deployment.alice
     async with operator.gateway():
         refused = await operator.oc_status()
     me = (await alice.http.get("/users/me")).raise_for_status().json()["id"]
@@ -207,12 +212,12 @@ async def lets_people_in(operator: Operator) -> None:
         [question] = [post for post in page["posts"].values() if post["message"] == "Sure?"]
         action = question["props"]["attachments"][0]["actions"][0]["id"]
         (await alice.http.post(f"/posts/{question['id']}/actions/{action}", json={})).raise_for_status()
-        await alice.heard(lambda text: operator.stand.last_word in text)
+        await alice.wait_reply(lambda text: operator.deployment.last_word in text)
 
 
 async def answers_in_threads_as_another_agent(operator: Operator) -> None:
     """Threads of the channel belong to another agent; what a binding and a target need are ids."""
-    alice, stand = operator.stand.alice, operator.stand
+    alice, deployment = operator.deployment.alice, operator.deployment
     operator.mattermost["replyToMode"] = "all"
     match = {"channel": "mattermost", "accountId": "default"}
     peer = {"kind": "channel", "id": "#town-square"}
@@ -237,13 +242,13 @@ async def answers_in_threads_as_another_agent(operator: Operator) -> None:
     assert f"If that is an id, write channel:{peer['id']}" in output
     assert (await operator.types("message", "send", "--target", f"channel:{peer['id']}", "--message", "Hi"))[0] == 0
     # The id by Mattermost's own API, with the bot's token.
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {stand.token}"}) as api:
-        team = (await api.get(f"{stand.base}/api/v4/teams/name/demo")).raise_for_status().json()["id"]
-        town_square = f"{stand.base}/api/v4/teams/{team}/channels/name/town-square"
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {deployment.token}"}) as api:
+        team = (await api.get(f"{deployment.base}/api/v4/teams/name/demo")).raise_for_status().json()["id"]
+        town_square = f"{deployment.base}/api/v4/teams/{team}/channels/name/town-square"
         assert (await api.get(town_square)).raise_for_status().json()["id"] == peer["id"]
     async with operator.gateway():
         post = await alice.say("@bot hello")
-        await alice.wait_answer(post, stand.last_word)
+        await alice.wait_answer(post, deployment.last_word)
         await alice.say("@bot /status", root_id=post)
-        status = await alice.heard(lambda text: "agent: `agent2`" in text)
+        status = await alice.wait_reply(lambda text: "agent: `agent2`" in text)
         assert f":thread:{post}" in status

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.e2e.deployment import open_deployment
 from tests.e2e.proxy import open_proxy
-from tests.e2e.stand import open_stand
 
 pytestmark = pytest.mark.e2e
 
@@ -19,7 +19,7 @@ class Manager:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self._socket = trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     async def listen(self) -> None:
@@ -33,7 +33,7 @@ class Manager:
         with trio.fail_after(20):
             while True:
                 message = (await self._socket.recv(65536)).decode()
-                self.heard.append(message)
+                self.received.append(message)
                 hit = next((line for line in message.splitlines() if line.startswith(wanted)), None)
                 if hit is not None:
                     return hit
@@ -56,14 +56,14 @@ async def test_a_life_as_a_service(tmp_path: Path, manager: Manager) -> None:
 
     env = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "1500000"}
     async with (
-        open_stand(tmp_path) as stand,
-        open_proxy(stand.base, loses=deaf) as (proxy, url),
-        stand.gateway(stand.config(base=url), live=False, env=env) as gateway,
+        open_deployment(tmp_path) as deployment,
+        open_proxy(deployment.base, loses=deaf) as (proxy, url),
+        deployment.gateway(deployment.config(base=url), live=False, env=env) as gateway,
     ):
         while not proxy.lost:
             await manager.wait("STATUS=")
         assert "live" not in (await manager.wait("STATUS=serving; default: "))
-        assert not any("READY" in message for message in manager.heard)
+        assert not any("READY" in message for message in manager.received)
         is_deaf = False
         await manager.wait("READY=1")
         assert "live as @bot" in await manager.wait("STATUS=serving; default: ")
@@ -73,5 +73,5 @@ async def test_a_life_as_a_service(tmp_path: Path, manager: Manager) -> None:
         assert trio.current_time() - began < 3
         gateway.process.send_signal(signal.SIGTERM)
         await manager.wait("STOPPING=1")
-        assert "EXTEND_TIMEOUT_USEC=" in manager.heard[-1]
+        assert "EXTEND_TIMEOUT_USEC=" in manager.received[-1]
         assert await gateway.end() == 0

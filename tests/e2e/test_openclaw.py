@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stand import Stand, open_stand, spawn
+from tests.e2e.deployment import Deployment, open_deployment, spawn
 
 pytestmark = pytest.mark.e2e
 
@@ -33,22 +33,22 @@ AGENTS = """{
 """
 
 
-def home(stand: Stand) -> Path:
+def home(deployment: Deployment) -> Path:
     """A home directory with OpenClaw's folder in it."""
-    folder = stand.folder / ".openclaw"
+    folder = deployment.folder / ".openclaw"
     folder.mkdir()
     files = {
         "openclaw.json": OPENCLAW.replace("  secrets:", '  models: { $include: "./models.json5" },\n  secrets:'),
         "agents.json5": AGENTS,
         "mattermost.json5": MATTERMOST,
         "models.json5": '{ providers: { lmstudio: { baseUrl: "${MODEL_URL}", api: "openai-responses", models: [] } } }',
-        "credentials.json": f'{{"mattermost": {{"botToken": "{stand.token}"}}}}',
-        ".env": f"CHAT_URL={stand.base}\nMODEL_URL='{stand.model}' # where the words are\n",
+        "credentials.json": f'{{"mattermost": {{"botToken": "{deployment.token}"}}}}',
+        ".env": f"CHAT_URL={deployment.base}\nMODEL_URL='{deployment.model}' # where the words are\n",
     }
     for name, text in files.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
-    return stand.folder
+    return deployment.folder
 
 
 def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -59,13 +59,13 @@ def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 async def test_a_mention_is_answered(tmp_path: Path) -> None:
     """As the file stands there, and as the TOML that `config import` makes of it; neither changes OpenClaw's folder."""
-    async with open_stand(tmp_path) as stand:
-        env = {"HOME": str(home(stand)), "MATTERMOST_BOT_TOKEN": ""}
+    async with open_deployment(tmp_path) as deployment:
+        env = {"HOME": str(home(deployment)), "MATTERMOST_BOT_TOKEN": ""}
         theirs, ours = tmp_path / ".openclaw" / "openclaw.json", tmp_path / "oc-trio.toml"
         before = content_of(theirs.parent)
-        async with stand.gateway(theirs, env=env) as gateway:
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_answer(post, stand.last_word)
+        async with deployment.gateway(theirs, env=env) as gateway:
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_answer(post, deployment.last_word)
             assert await gateway.end(signal.SIGTERM) == 0
         warnings = [event["event"] for event in gateway.events if event["level"] == "warning"]
         assert any("channels.telegram" in warning for warning in warnings)
@@ -74,18 +74,18 @@ async def test_a_mention_is_answered(tmp_path: Path) -> None:
             assert await command.end() == 0
         assert content_of(theirs.parent) == before
         (tmp_path / ".openclaw" / ".env").unlink()
-        async with stand.gateway(ours, env=env) as gateway:
-            post = await stand.alice.say("@bot hello again")
-            await stand.alice.wait_answer(post, stand.last_word)
+        async with deployment.gateway(ours, env=env) as gateway:
+            post = await deployment.alice.say("@bot hello again")
+            await deployment.alice.wait_answer(post, deployment.last_word)
             assert await gateway.end(signal.SIGTERM) == 0
 
 
 async def test_a_variable_that_is_gone(tmp_path: Path) -> None:
     """The start stops with the included file and its line; nothing is dropped in silence."""
-    async with open_stand(tmp_path) as stand:
-        env = {"HOME": str(home(stand)), "MATTERMOST_BOT_TOKEN": ""}
+    async with open_deployment(tmp_path) as deployment:
+        env = {"HOME": str(home(deployment)), "MATTERMOST_BOT_TOKEN": ""}
         (tmp_path / ".openclaw" / ".env").unlink()
-        async with stand.gateway(tmp_path / ".openclaw" / "openclaw.json", live=False, env=env) as gateway:
+        async with deployment.gateway(tmp_path / ".openclaw" / "openclaw.json", live=False, env=env) as gateway:
             assert await gateway.end() == 78
         complaints = "\n".join(line for line in gateway.err if not line.startswith("{"))
         assert f"{tmp_path}/.openclaw/mattermost.json5:3: channels.mattermost.baseUrl: the environment variable" in (

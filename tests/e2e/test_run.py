@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from oc_trio.runtime.process.start import JOURNAL
-from tests.e2e.stand import Child, open_stand, spawn
+from tests.e2e.deployment import Child, open_deployment, spawn
 
 pytestmark = pytest.mark.e2e
 
@@ -22,9 +22,9 @@ def complaints(child: Child) -> list[str]:
 
 async def test_a_mention_is_answered(tmp_path: Path) -> None:
     """The answer is one post in the thread of the mention; SIGTERM then ends the gateway with exit code 0."""
-    async with open_stand(tmp_path) as stand, stand.gateway(stand.config()) as gateway:
-        post = await stand.alice.say("@bot hello")
-        answer = await stand.alice.wait_answer(post, stand.last_word)
+    async with open_deployment(tmp_path) as deployment, deployment.gateway(deployment.config()) as gateway:
+        post = await deployment.alice.say("@bot hello")
+        answer = await deployment.alice.wait_answer(post, deployment.last_word)
         assert answer["message"].startswith("word1 word2")
         assert await gateway.end(signal.SIGTERM) == 0
         assert complaints(gateway) == []
@@ -34,54 +34,54 @@ async def test_a_mention_is_answered(tmp_path: Path) -> None:
 
 async def test_a_drain_lets_answers_end(tmp_path: Path) -> None:
     """What is being answered when SIGTERM comes is answered before the process ends."""
-    async with open_stand(tmp_path, tokens=20, delay_ms=100) as stand:
-        async with stand.gateway(stand.config()) as gateway:
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_draft(post)
+    async with open_deployment(tmp_path, tokens=20, delay_ms=100) as deployment:
+        async with deployment.gateway(deployment.config()) as gateway:
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_draft(post)
             assert await gateway.end(signal.SIGTERM) == 0
         assert complaints(gateway) == []
-        await stand.alice.wait_answer(post, stand.last_word, seconds=1)
+        await deployment.alice.wait_answer(post, deployment.last_word, seconds=1)
 
 
 async def test_a_short_drain_marks_the_rest(tmp_path: Path) -> None:
     """An answer beyond the drain's budget is marked as interrupted, and goes on in the same post at the next start."""
-    async with open_stand(tmp_path, tokens=30, delay_ms=100) as stand:
-        config = stand.config(drain=0.2)
-        async with stand.gateway(config) as gateway:
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_draft(post)
+    async with open_deployment(tmp_path, tokens=30, delay_ms=100) as deployment:
+        config = deployment.config(drain=0.2)
+        async with deployment.gateway(config) as gateway:
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_draft(post)
             assert await gateway.end(signal.SIGTERM) == 0
         assert complaints(gateway) == []
-        (draft,) = await stand.alice.answers(post)
+        (draft,) = await deployment.alice.answers(post)
         assert "interrupted" in draft["message"]
-        async with stand.gateway(config):
-            answer = await stand.alice.wait_answer(post, stand.last_word)
+        async with deployment.gateway(config):
+            answer = await deployment.alice.wait_answer(post, deployment.last_word)
         assert answer["id"] == draft["id"]
         assert "interrupted" not in answer["message"]
 
 
 async def test_two_signals_end_it_at_once(tmp_path: Path) -> None:
     """A second signal doesn't wait for answers; nothing is lost by it."""
-    async with open_stand(tmp_path, tokens=30, delay_ms=100) as stand:
-        config = stand.config(drain=60)
-        async with stand.gateway(config) as gateway:
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_draft(post)
+    async with open_deployment(tmp_path, tokens=30, delay_ms=100) as deployment:
+        config = deployment.config(drain=60)
+        async with deployment.gateway(config) as gateway:
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_draft(post)
             gateway.process.send_signal(signal.SIGTERM)
             await gateway.line(gateway.err, lambda line: "stopping" in line)
             began = trio.current_time()
             await gateway.end(signal.SIGINT)
             assert trio.current_time() - began < 12
         assert complaints(gateway) == []
-        async with stand.gateway(config):
-            await stand.alice.wait_answer(post, stand.last_word)
+        async with deployment.gateway(config):
+            await deployment.alice.wait_answer(post, deployment.last_word)
 
 
 async def test_a_refused_token(tmp_path: Path) -> None:
     """Exit code 77, one line that names the server and the account, and not the token."""
     async with (
-        open_stand(tmp_path) as stand,
-        stand.gateway(stand.config(), live=False, token="wrong-token-12345") as gateway,
+        open_deployment(tmp_path) as deployment,
+        deployment.gateway(deployment.config(), live=False, token="wrong-token-12345") as gateway,
     ):
         assert await gateway.end() == 77
         (line,) = complaints(gateway)
@@ -94,8 +94,8 @@ async def test_a_refused_token(tmp_path: Path) -> None:
 async def test_a_server_out_of_reach(tmp_path: Path, unused_port: int) -> None:
     """Exit code 69 and one line that names the server."""
     async with (
-        open_stand(tmp_path) as stand,
-        stand.gateway(stand.config(base=f"http://127.0.0.1:{unused_port}"), live=False) as gateway,
+        open_deployment(tmp_path) as deployment,
+        deployment.gateway(deployment.config(base=f"http://127.0.0.1:{unused_port}"), live=False) as gateway,
     ):
         assert await gateway.end() == 69
         (line,) = complaints(gateway)
@@ -116,12 +116,12 @@ async def test_a_bad_key(tmp_path: Path) -> None:
 
 async def test_a_damaged_journal(tmp_path: Path) -> None:
     """Exit code 65, by which the service manager leaves it to people, and one line that says what they can do."""
-    async with open_stand(tmp_path) as stand:
-        config = stand.config()
+    async with open_deployment(tmp_path) as deployment:
+        config = deployment.config()
         state = tmp_path / "state" / "oc-trio"
         state.mkdir(parents=True)
         (state / JOURNAL).write_bytes(b"not a database" * 100)
-        async with stand.gateway(config, live=False) as gateway:
+        async with deployment.gateway(config, live=False) as gateway:
             assert await gateway.end() == 65
             (line,) = complaints(gateway)
     assert str(state / JOURNAL) in line
@@ -148,22 +148,22 @@ def spoil(journal: Path, *, alone: bool = False) -> None:
 
 async def test_a_journal_damaged_in_the_middle(tmp_path: Path) -> None:
     """Found at the start or in mid-run: exit code 65 and one line, not an account that is started for ever."""
-    async with open_stand(tmp_path) as stand:
-        config, journal = stand.config(), tmp_path / "state" / "oc-trio" / JOURNAL
-        async with stand.gateway(config) as gateway:
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_answer(post, stand.last_word)
+    async with open_deployment(tmp_path) as deployment:
+        config, journal = deployment.config(), tmp_path / "state" / "oc-trio" / JOURNAL
+        async with deployment.gateway(config) as gateway:
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_answer(post, deployment.last_word)
             assert await gateway.end(signal.SIGTERM) == 0
         assert [path.name for path in journal.parent.iterdir() if "before" in path.name] == []
-        async with stand.gateway(config) as gateway:
+        async with deployment.gateway(config) as gateway:
             spoil(journal)
-            await stand.alice.say("@bot hello again")
+            await deployment.alice.say("@bot hello again")
             assert await gateway.end() == 65
             (line,) = complaints(gateway)
         assert f"database disk image is malformed ({journal})" in line
         assert "put a backup in its place" in line
         spoil(journal, alone=True)
-        async with stand.gateway(config, live=False) as gateway:
+        async with deployment.gateway(config, live=False) as gateway:
             assert await gateway.end() == 65
             (line,) = complaints(gateway)
         assert "put a backup in its place" in line
@@ -190,14 +190,14 @@ async def test_a_state_that_others_can_change(tmp_path: Path) -> None:
 
 async def test_a_second_gateway(tmp_path: Path) -> None:
     """Exit code 75 and one line that names the state directory; the first one is not disturbed."""
-    async with open_stand(tmp_path) as stand:
-        config = stand.config()
-        async with stand.gateway(config) as first:
-            async with stand.gateway(config, live=False) as second:
+    async with open_deployment(tmp_path) as deployment:
+        config = deployment.config()
+        async with deployment.gateway(config) as first:
+            async with deployment.gateway(config, live=False) as second:
                 assert await second.end() == 75
                 (line,) = complaints(second)
             assert str(tmp_path / "state" / "oc-trio") in line
             assert "another gateway" in line
-            post = await stand.alice.say("@bot still there?")
-            await stand.alice.wait_answer(post, stand.last_word)
+            post = await deployment.alice.say("@bot still there?")
+            await deployment.alice.wait_answer(post, deployment.last_word)
             assert await first.end(signal.SIGTERM) == 0

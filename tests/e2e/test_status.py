@@ -10,37 +10,37 @@ import httpx
 import pytest
 import trio
 
-from tests.e2e.stand import Stand, open_stand
+from tests.e2e.deployment import Deployment, open_deployment
 
 pytestmark = pytest.mark.e2e
 
 
 async def test_status_of_a_running_gateway(tmp_path: Path, unused_port: int) -> None:
     """Who is live is told by exit code, text and JSON; metrics are on the port asked for."""
-    async with open_stand(tmp_path) as stand:
-        config = stand.config(extra=f"[gateway.admin]\nport = {unused_port}\n")
-        code, out, err = await stand.command("status")
+    async with open_deployment(tmp_path) as deployment:
+        config = deployment.config(extra=f"[gateway.admin]\nport = {unused_port}\n")
+        code, out, err = await deployment.command("status")
         assert (code, out) == (69, "")
         assert err.startswith("oc-trio: no gateway is running (asked at ")
-        async with stand.gateway(config) as gateway:
+        async with deployment.gateway(config) as gateway:
             await gateway.line(gateway.err, lambda line: "admin API" in line)
-            code, out, _ = await stand.command("status")
+            code, out, _ = await deployment.command("status")
             assert code == 0
             assert "  default: live as @bot" in out.splitlines()
             assert "0 answers owed" in out
-            code, out, _ = await stand.command("status", "--json")
+            code, out, _ = await deployment.command("status", "--json")
             assert json.loads(out)["ready"] is True
-            assert (await stand.command("status", "--account", "other"))[0] == 1
+            assert (await deployment.command("status", "--account", "other"))[0] == 1
             socket = tmp_path / "state" / "oc-trio" / "admin.sock"
             assert stat.S_IMODE(socket.stat().st_mode) == 0o600
-            await _probe(stand, f"http://127.0.0.1:{unused_port}")
+            await _probe(deployment, f"http://127.0.0.1:{unused_port}")
             assert await gateway.end(signal.SIGTERM) == 0
         assert not socket.exists()
 
 
-async def _probe(stand: Stand, url: str) -> None:
-    post = await stand.alice.say("@bot hello")
-    await stand.alice.wait_answer(post, stand.last_word)
+async def _probe(deployment: Deployment, url: str) -> None:
+    post = await deployment.alice.say("@bot hello")
+    await deployment.alice.wait_answer(post, deployment.last_word)
     async with httpx.AsyncClient(base_url=url) as http:
         assert (await http.get("/readyz")).status_code == 200
         metrics = (await http.get("/metrics")).text
@@ -50,45 +50,45 @@ async def _probe(stand: Stand, url: str) -> None:
 
 async def test_doctor_beside_a_running_gateway(tmp_path: Path) -> None:
     """The gateway has the port, so it is asked to make Mattermost call; it goes on answering meanwhile."""
-    async with open_stand(tmp_path) as stand:
-        config = stand.config(extra="[channels.mattermost.commands]\nnative = true\n")
-        async with stand.gateway(config) as gateway:
+    async with open_deployment(tmp_path) as deployment:
+        config = deployment.config(extra="[channels.mattermost.commands]\nnative = true\n")
+        async with deployment.gateway(config) as gateway:
             await gateway.line(gateway.err, lambda line: "admin API" in line)
-            code, out, err = await stand.command("doctor", "--json")
+            code, out, err = await deployment.command("doctor", "--json")
             found = {row["code"]: row for row in json.loads(out)}
             assert {"slash.arrives", "button.arrives"} <= found.keys(), out + err
             assert code == 0
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_answer(post, stand.last_word)
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_answer(post, deployment.last_word)
             assert await gateway.end(signal.SIGTERM) == 0
 
 
 async def test_the_status_page(tmp_path: Path, unused_port: int) -> None:
     """`status --page` gives the way in; `sessions stop` ends an answer; an open page holds no stop up."""
-    async with open_stand(tmp_path, tokens=600, delay_ms=100.0) as stand:
-        config = stand.config(extra=f"[gateway.admin]\nport = {unused_port}\n")
-        async with stand.gateway(config) as gateway:
+    async with open_deployment(tmp_path, tokens=600, delay_ms=100.0) as deployment:
+        config = deployment.config(extra=f"[gateway.admin]\nport = {unused_port}\n")
+        async with deployment.gateway(config) as gateway:
             await gateway.line(gateway.err, lambda line: "admin API" in line)
-            code, out, _ = await stand.command("status", "--page", "--json")
+            code, out, _ = await deployment.command("status", "--page", "--json")
             found = json.loads(out)
             assert (code, found["addresses"][1]) == (0, f"http://127.0.0.1:{unused_port}")
-            assert f"token: {found['token']}" in (await stand.command("status", "--page"))[1].splitlines()
+            assert f"token: {found['token']}" in (await deployment.command("status", "--page"))[1].splitlines()
             async with httpx.AsyncClient(base_url=found["addresses"][1]) as http, trio.open_nursery() as nursery:
                 entered = await http.post("/login", data={"token": found["token"]}, follow_redirects=True)
                 assert 'id="turns"' in entered.text
                 nursery.start_soon(_watch, http)
-                post = await stand.alice.say("@bot hello")
+                post = await deployment.alice.say("@bot hello")
                 session = await _session(http)
-                code, out, _ = await stand.command("sessions", "stop", session)
+                code, out, _ = await deployment.command("sessions", "stop", session)
                 assert (code, out) == (0, f"Stopped: {session}")
-                assert (await stand.command("sessions", "stop", session))[0] == 1
-                code, out, _ = await stand.command("explain", post)
+                assert (await deployment.command("sessions", "stop", session))[0] == 1
+                code, out, _ = await deployment.command("explain", post)
                 assert "stopped" in out
                 with trio.fail_after(10):
                     assert await gateway.end(signal.SIGTERM) == 0
                 nursery.cancel_scope.cancel()
             assert found["token"] not in "".join(gateway.err)
-        assert (await stand.command("sessions", "stop", session))[0] == 69
+        assert (await deployment.command("sessions", "stop", session))[0] == 69
 
 
 async def _watch(http: httpx.AsyncClient) -> None:
@@ -112,9 +112,9 @@ async def _session(http: httpx.AsyncClient) -> str:
 
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:
     """The gateway answers people all the same, and says what it could not do."""
-    async with open_stand(tmp_path) as stand:
-        taken = stand.base.rpartition(":")[2]
-        async with stand.gateway(stand.config(extra=f"[gateway.admin]\nport = {taken}\n")) as gateway:
+    async with open_deployment(tmp_path) as deployment:
+        taken = deployment.base.rpartition(":")[2]
+        async with deployment.gateway(deployment.config(extra=f"[gateway.admin]\nport = {taken}\n")) as gateway:
             await gateway.line(gateway.err, lambda line: f"the admin port 127.0.0.1:{taken} can't be used" in line)
-            post = await stand.alice.say("@bot hello")
-            await stand.alice.wait_answer(post, stand.last_word)
+            post = await deployment.alice.say("@bot hello")
+            await deployment.alice.wait_answer(post, deployment.last_word)

@@ -212,14 +212,14 @@ async def test_a_draft_that_can_not_be_finished(harness: Harness, logbook: Logbo
 async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:
     """As an agent that does."""
 
-    class Box:
+    class RaisingTools:
         specs = ()
 
         async def call(self, _call: object) -> object:
             raise TypeError("a tool's own mistake")
 
     def script(request: object) -> object:
-        object.__setattr__(request, "tools", Box())
+        object.__setattr__(request, "tools", RaisingTools())
         yield Say("let me look")
         yield CallTool("look")
 

@@ -1,8 +1,8 @@
-"""Every configuration example of OpenClaw's Mattermost pages does, in the town, what its text says.
+"""Every configuration example of OpenClaw's Mattermost pages does what its text says, against the sandbox.
 
-A scenario is the example as it is printed, and a chat: what people write, and what the bot writes then. Rooms are
+A scenario is the example as it is printed, and a chat: what people write, and what the bot writes then. Channels are
 `square` (public), `den` (private), and `alice` and `bob`, their direct messages with the bot. The agent repeats what it
-heard. `in #2` means a thread under the second line of the room.
+heard. `in #2` means a thread under the second line of that channel.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from oc_trio.core.context import spoken
 from oc_trio.sandbox.records import ChannelRecord
 from tests.runtime.harness import Harness, merged
 
-# What holds where an example says nothing; the town itself would be more open.
+# What holds where an example says nothing; the harness's own defaults are more open.
 DEFAULTS: dict[str, Any] = {"dmPolicy": "pairing", "allowFrom": [], "groupPolicy": "allowlist", "replyToMode": "off"}
 
 SCENARIOS = [
@@ -349,7 +349,7 @@ class Chat:
     """Plays the people's lines of a scenario and writes down everything that was said."""
 
     harness: Harness
-    rooms: dict[str, ChannelRecord]
+    channels: dict[str, ChannelRecord]
     reported: set[str] = field(factory=set)
     lines: list[str] = field(factory=list)
     posts: dict[str, list[str]] = field(factory=dict)
@@ -359,11 +359,11 @@ class Chat:
             if line.strip().startswith("helper"):
                 continue
             head, _, text = line.strip().partition(": ")
-            name, room, *under = head.split(" in ")
-            root = self.posts[room][int(under[0][1:]) - 1] if under else ""
+            name, channel, *under = head.split(" in ")
+            root = self.posts[channel][int(under[0][1:]) - 1] if under else ""
             person = self.harness.alice if name == "alice" else self.harness.bob
-            post = self.harness.say(text, root=root, by=person, channel=self.rooms[room])
-            self.posts.setdefault(room, []).append(post.id)
+            post = self.harness.say(text, root=root, by=person, channel=self.channels[channel])
+            self.posts.setdefault(channel, []).append(post.id)
             self.lines.append(line.strip())
             await trio.sleep(3)
             await self.harness.settled()
@@ -371,8 +371,8 @@ class Chat:
         return "\n".join(self.lines)
 
     def _write_down(self) -> None:
-        for name, room in self.rooms.items():
-            for post in self.harness.ours(room):
+        for name, channel in self.channels.items():
+            for post in self.harness.ours(channel):
                 if post.id not in self.reported:
                     self.reported.add(post.id)
                     known = self.posts.setdefault(name, [])
@@ -396,7 +396,7 @@ async def test_example(harness: Harness, tmp_path: Path, text: str, script: str)
     """The people's lines get the bot's lines, and no others."""
     team = harness.world.teams.get(harness.square.team_id)
     den = harness.world.create_channel(team, "den", harness.alice, harness.bob, harness.bot, private=True)
-    rooms = {
+    channels = {
         "square": harness.square,
         "den": den,
         "alice": harness.direct(),
@@ -419,4 +419,4 @@ async def test_example(harness: Harness, tmp_path: Path, text: str, script: str)
     harness.script = echo
     await harness.start(merged(merged(DEFAULTS, section), connection), **values)
     expected = "\n".join(line.strip() for line in script.strip().splitlines())
-    assert await Chat(harness, rooms).play(script) == expected
+    assert await Chat(harness, channels).play(script) == expected

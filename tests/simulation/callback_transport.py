@@ -82,8 +82,8 @@ class _Exchange:
 
 
 @define(eq=False)
-class _Door:
-    """An incarnation's public port."""
+class _OpenPort:
+    """The public port that one incarnation of the gateway has opened."""
 
     app: QuartTrio
     power: PowerSwitch
@@ -97,7 +97,7 @@ class CallbackTransport:
     rng: random.Random
     transcript: RunTranscript
     network: Network = field(init=False)
-    _door: _Door | None = None
+    _open_port: _OpenPort | None = None
 
     def served_by(self, power: PowerSwitch) -> ServePort:
         """An incarnation's way to open its port, for `Dependencies`."""
@@ -107,13 +107,13 @@ class CallbackTransport:
         ) -> None:
             app = build_app(port.registry, metrics=metrics)
             async with trio.open_nursery() as nursery:
-                door = self._door = _Door(app, power, nursery)
+                open_port = self._open_port = _OpenPort(app, power, nursery)
                 try:
                     task_status.started(URL)
                     await port.shutdown.wait()
                 finally:
-                    if self._door is door:
-                        self._door = None
+                    if self._open_port is open_port:
+                        self._open_port = None
                 nursery.cancel_scope.deadline = trio.current_time() + GRACEFUL_SECONDS
 
         return serve
@@ -150,15 +150,15 @@ class CallbackTransport:
             raise IntegrationUnreachable("connection refused")
         if rng.random() < fault_rates.lost_request:
             await trio.sleep_forever()
-        door, exchange = self._door, _Exchange()
-        if door is None or door.power.is_off:
+        open_port, exchange = self._open_port, _Exchange()
+        if open_port is None or open_port.power.is_off:
             self.transcript.note("callbacks", "nobody answers the call")
             raise IntegrationUnreachable("connection refused")
         if asking is not None:
             asking.open += 1
             asking.settle()
-        door.nursery.start_soon(self._handle, door, call, exchange, asking)
-        door.power.on_cut.append(exchange.done.set)
+        open_port.nursery.start_soon(self._handle, open_port, call, exchange, asking)
+        open_port.power.on_cut.append(exchange.done.set)
         try:
             await exchange.done.wait()
         finally:
@@ -168,7 +168,9 @@ class CallbackTransport:
         await trio.sleep(rng.uniform(0.001, 0.05))
         return exchange.answer
 
-    async def _handle(self, door: _Door, call: IntegrationRequest, exchange: _Exchange, asking: Asking | None) -> None:
+    async def _handle(
+        self, open_port: _OpenPort, call: IntegrationRequest, exchange: _Exchange, asking: Asking | None
+    ) -> None:
         pending = [call.body]
 
         async def receive() -> MutableMapping[str, Any]:
@@ -180,7 +182,7 @@ class CallbackTransport:
         async def send(event: MutableMapping[str, Any]) -> None:
             await trio.lowlevel.checkpoint()
             if event["type"] == "http.response.start":
-                door.power.before("an HTTP answer")
+                open_port.power.before("an HTTP answer")
                 headers = {key.decode(): value.decode() for key, value in event["headers"]}
                 exchange.status, exchange.content_type = event["status"], headers.get("content-type", "")
                 return
@@ -189,10 +191,10 @@ class CallbackTransport:
                 exchange.is_whole = True
                 self._said(exchange, asking)
                 exchange.done.set()
-                door.power.after("an HTTP answer")
+                open_port.power.after("an HTTP answer")
 
         try:
-            await door.app(_scope(call), receive, send)  # type: ignore[arg-type]
+            await open_port.app(_scope(call), receive, send)  # type: ignore[arg-type]
         finally:
             exchange.done.set()
 

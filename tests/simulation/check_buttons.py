@@ -9,14 +9,14 @@ from tests.simulation.observations import Observations
 def buttons(observed: Observations) -> Iterator[str]:
     """An answer with buttons shows them, or what was chosen in their place."""
     for trigger, obligation in observed.obligations.items():
-        shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
-        answered = [head for post in shown for head in heads(post.message)]
+        answer_posts = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
+        answered = [head for post in answer_posts for head in heads(post.message)]
         if (
             observed.is_betrayed(obligation)
             or obligation.state != "delivered"
             or not answered
-            or any(post.delete_at for post in shown)
+            or any(post.delete_at for post in answer_posts)
         ):
             continue
-        if observed.model.offer(answered[-1]) and not any(post.props.get("attachments") for post in shown):
+        if observed.model.offer(answered[-1]) and not any(post.props.get("attachments") for post in answer_posts):
             yield f"the answer to {trigger} lacks its buttons"

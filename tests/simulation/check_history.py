@@ -27,10 +27,10 @@ class ModelRequest:
 
 
 def model_request_of(at: float, asked: tuple[str, ...], messages: Sequence[Message]) -> ModelRequest:
-    said = "\n".join(message.text for message in messages if message.role is Role.ASSISTANT)
-    heard = "\n".join(message.text for message in messages if message.role is Role.USER)
-    answers = Counter(number for head in heads(said) for number in set(map(number_of, head)))
-    return ModelRequest(at, asked, frozenset(map(number_of, TOKEN.findall(heard))), answers)
+    assistant_text = "\n".join(message.text for message in messages if message.role is Role.ASSISTANT)
+    user_text = "\n".join(message.text for message in messages if message.role is Role.USER)
+    answers = Counter(number for head in heads(assistant_text) for number in set(map(number_of, head)))
+    return ModelRequest(at, asked, frozenset(map(number_of, TOKEN.findall(user_text))), answers)
 
 
 def remembered(observed: "Observations") -> Iterator[str]:

@@ -20,14 +20,14 @@ def jobs(observed: Observations) -> Iterator[str]:
     for name in JOBS["jobs"]:
         run = f"{KEY}{name}.{EPOCH_MS + int(JOBS_DUE_SECONDS * 1000)}"
         posts = [post for post in observed.posts if key_of(post) == f"{run}.0"]
-        standing = [post for post in posts if not post.delete_at]
+        live_posts = [post for post in posts if not post.delete_at]
         is_gone = bool(observed.scenario.vandalised & {post.id for post in posts})
         state = states.pop(run, "missing")
-        if state == "failed" and observed.plan.has_network_faults and len(standing) <= 1:
+        if state == "failed" and observed.plan.has_network_faults and len(live_posts) <= 1:
             continue
         if state not in ("delivered", "queued"):
             yield f"the run of {name} is {state}"
-        elif len(standing) != 1 and not is_gone:
-            yield f"what {name} has to say stands {len(standing)} times"
+        elif len(live_posts) != 1 and not is_gone:
+            yield f"what {name} has to say stands {len(live_posts)} times"
     if states:
         yield f"a job ran when nothing was due: {', '.join(states)}"

@@ -12,15 +12,15 @@ from tests.simulation.observations import Observations, key_of, squeezed, words_
 def texts(observed: Observations) -> Iterator[str]:
     """The last write to each answer is its whole text."""
     for trigger, obligation in observed.obligations.items():
-        shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
+        answer_posts = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
         if (
             obligation.state != "delivered"
-            or not shown
-            or any(post.delete_at for post in shown)
+            or not answer_posts
+            or any(post.delete_at for post in answer_posts)
             or observed.is_betrayed(obligation)
         ):
             continue
-        text = "\n".join(words_of(post) for post in shown)
+        text = "\n".join(words_of(post) for post in answer_posts)
         if not heads(text):
             continue
         # A wordy turn that hears of another question answers it behind the first one, once.
@@ -32,18 +32,18 @@ def texts(observed: Observations) -> Iterator[str]:
 def blocks(observed: Observations) -> Iterator[str]:
     """The posts of an answer are in its order, no part of it is there twice, and only the last one carries a mark."""
     for trigger, obligation in observed.obligations.items():
-        shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
-        if any(one.create_at > other.create_at for one, other in itertools.pairwise(shown)):
+        answer_posts = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
+        if any(one.create_at > other.create_at for one, other in itertools.pairwise(answer_posts)):
             yield f"the posts of {trigger} don't stand in the order of the answer"
-        shown = [post for post in shown if not post.delete_at]
-        for post in shown[:-1]:
+        answer_posts = [post for post in answer_posts if not post.delete_at]
+        for post in answer_posts[:-1]:
             if post.message.endswith((STOPPED, INTERRUPTED)):
                 yield f"a block of {trigger} that is not its last one carries a mark: {post.message[-60:]!r}"
         if observed.is_betrayed(obligation):
             continue
-        begun = [head for post in shown for head in heads(post.message)]
+        begun = [head for post in answer_posts for head in heads(post.message)]
         if obligation.state == "cancelled" and begun:
-            yield from _in_part(trigger, [squeezed(words_of(post)) for post in shown], observed, begun)
+            yield from _in_part(trigger, [squeezed(words_of(post)) for post in answer_posts], observed, begun)
 
 
 def _in_part(trigger: str, texts: list[str], observed: Observations, begun: list[tuple[str, ...]]) -> Iterator[str]:

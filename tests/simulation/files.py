@@ -99,13 +99,13 @@ def files(observed: "Observations") -> Iterator[str]:
 
 
 def _of_answer(observed: "Observations", trigger: str, obligation: "ObligationRow") -> Iterator[str]:
-    shown = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
-    answered = tuple(dict.fromkeys(head for post in shown for head in heads(post.message)))
-    if not shown or any(post.delete_at for post in shown) or not answered:
+    answer_posts = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
+    answered = tuple(dict.fromkeys(head for post in answer_posts for head in heads(post.message)))
+    if not answer_posts or any(post.delete_at for post in answer_posts) or not answered:
         return
     wanted = [name_of(media) for head in answered for media in media_of(observed.model.seed, head)]
-    carried = [observed.scenario.world.files.get(file_id).name for post in shown for file_id in post.file_ids]
-    noted = [name for post in shown for name in NOTE.findall(post.message)]
+    carried = [observed.scenario.world.files.get(file_id).name for post in answer_posts for file_id in post.file_ids]
+    noted = [name for post in answer_posts for name in NOTE.findall(post.message)]
     if Counter(carried + noted) != Counter(wanted):
         yield f"{trigger} should have the files {wanted}, it has {carried} and says that it lacks {noted}"
     for name in noted:

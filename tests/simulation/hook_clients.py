@@ -85,9 +85,11 @@ def notices(observed: "Observations") -> Iterator[str]:
     """A notice whose call was accepted is posted once; one whose call was not, at most once."""
     for notice in observed.scenario.notices:
         posts = [post for post in observed.posts if notice.text in post.message]
-        standing = [post for post in posts if not post.delete_at]
-        if len(standing) > 1:
-            yield f"{notice.text!r} stands {len(standing)} times"
+        live_posts = [post for post in posts if not post.delete_at]
+        if len(live_posts) > 1:
+            yield f"{notice.text!r} stands {len(live_posts)} times"
         is_away = observed.scenario.was_kicked(notice.place)
-        if notice.is_taken and not (standing or is_away or observed.scenario.vandalised & {post.id for post in posts}):
+        if notice.is_taken and not (
+            live_posts or is_away or observed.scenario.vandalised & {post.id for post in posts}
+        ):
             yield f"{notice.text!r} was taken in and does not stand"

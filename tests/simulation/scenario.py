@@ -145,13 +145,13 @@ class Scenario:
 
     def vandalise(self, place: str) -> None:
         channel = self.places[place]
-        standing = [post for post in self.bot_posts() if post.channel_id == channel.id and not post.delete_at]
-        if standing:
-            self.vandalised.add(standing[-1].id)
+        live_posts = [post for post in self.bot_posts() if post.channel_id == channel.id and not post.delete_at]
+        if live_posts:
+            self.vandalised.add(live_posts[-1].id)
             self.transcript.note(
-                "alice", f"deletes what {self.bot.username} wrote last in {place}: {standing[-1].message[:40]!r}"
+                "alice", f"deletes what {self.bot.username} wrote last in {place}: {live_posts[-1].message[:40]!r}"
             )
-            self.world.writing.delete(self.people["alice"], standing[-1].id)
+            self.world.writing.delete(self.people["alice"], live_posts[-1].id)
 
     def post_foreign(self, place: str, how: str) -> None:
         """Another gateway with the same bot posts something."""

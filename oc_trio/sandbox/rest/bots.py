@@ -55,6 +55,7 @@ async def enable(call: RestCall) -> SandboxResponse:
 
 async def create_token(call: RestCall) -> SandboxResponse:
     user = call.world.users.require_self(_admin(call), call.param("user_id"))
+    # The only response that has the token's value (contract scenario bot_create_and_token).
     access = call.world.users.create_token(user.id, text_of(call.json(), "description"))
     return SandboxResponse.json(token_view(access, reveal=True))
 

@@ -41,6 +41,7 @@ class RestCall:
         value = self.params[name]
         if value == "me" and name == "user_id":
             return self.user.id
+        # Malformed ids are 400, unknown ones 404 or 403 by their handler (contract scenario bad_request_bodies).
         if not is_mattermost_id(value):
             raise bad_url(name)
         return value
@@ -48,6 +49,7 @@ class RestCall:
     def value(self) -> Any:
         try:
             return json.loads(self.request.body)
+        # Deep nesting runs Python's parser out of its stack; for the client that is bad JSON like any other.
         except (ValueError, RecursionError):
             raise bad_body() from None
 
@@ -67,6 +69,7 @@ class RestCall:
     def page(self) -> tuple[int, int]:
         """`page` and `per_page`: 60 when absent or odd, 200 at most."""
         page, per_page = _count(self.args.get("page"), 0), _count(self.args.get("per_page"), PAGE)
+        # Cut without an error (contract scenario posts_per_page_limit).
         return page, min(per_page, MAX_PAGE)
 
 

@@ -32,6 +32,7 @@ async def direct(call: RestCall) -> SandboxResponse:
     if not all(is_mattermost_id(user_id) for user_id in ids):
         raise bad_body("user_ids")
     other = call.world.channels.require_direct_pair(call.user, ids)
+    # 201 for a channel that was there already, too (contract scenario direct_create).
     return SandboxResponse.json(channel_view(call.world.membership.open_direct(call.user, other)), 201)
 
 
@@ -45,6 +46,7 @@ async def get(call: RestCall) -> SandboxResponse:
 
 def _by_name(call: RestCall, team_id: str) -> SandboxResponse:
     channel = call.world.channels.named(team_id, call.params["channel_name"])
+    # An archived channel is 404 by name, and found by id (contract scenario channel_archived).
     if channel is None or channel.delete_at or not call.world.channels.may_read(call.user, channel):
         raise ApiError(404, "app.channel.get_by_name.missing.app_error", "Channel does not exist.")
     return SandboxResponse.json(channel_view(channel))

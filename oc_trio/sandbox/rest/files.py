@@ -19,6 +19,7 @@ async def upload(call: RestCall) -> SandboxResponse:
     channel_id, client_ids = call.args.get("channel_id", ""), []
     if content_type.startswith("multipart/form-data"):
         parts = parts_of(content_type, call.request.body)
+        # The form's field goes before the query's parameter.
         channel_id = next(iter(_texts(parts, "channel_id")), channel_id)
         client_ids = _texts(parts, "client_ids")
         named = [(part.filename, part.data) for part in parts if part.filename]
@@ -47,6 +48,7 @@ async def info(call: RestCall) -> SandboxResponse:
 async def download(call: RestCall) -> SandboxResponse:
     info = _readable(call)
     name = quote(info.name, safe="")
+    # The second name is RFC 6266's form for other characters than ASCII.
     disposition = f"attachment;filename=\"{name}\"; filename*=UTF-8''{name}"
     headers = (("content-type", info.mime_type), ("content-disposition", disposition))
     return SandboxResponse(200, headers, info.data)

@@ -50,6 +50,8 @@ async def commands(call: RestCall) -> SandboxResponse:
 def _everybodys(call: RestCall, team_id: str) -> SandboxResponse:
     if not call.world.teams.is_member(call.user.id, team_id):
         raise forbidden()
+    # Tokens and URLs are blank in this list, also for those who may manage the commands (contract scenario
+    # command_list_for_team).
     custom = [command_view(command, reveal=False) for command in call.world.commands.of_team(team_id)]
     return SandboxResponse.json([*map(built_in_view, BUILT_IN), *custom])
 
@@ -97,6 +99,7 @@ async def post_hook(call: RestCall) -> SandboxResponse:
     body: Json
     if call.request.header("content-type").startswith("application/x-www-form-urlencoded"):
         form = parse_qs(call.request.body.decode("utf-8", "replace"))
+        # Mattermost takes a form with the JSON in `payload`, as Slack's webhooks do.
         payload = form.get("payload", [""])[0].encode()
         body = attrs.evolve(call, request=attrs.evolve(call.request, body=payload)).json()
     else:
@@ -107,6 +110,7 @@ async def post_hook(call: RestCall) -> SandboxResponse:
 
 ROUTES = (
     RestRoute("POST", "/posts/{post_id}/actions/{action_id}", press),
+    # Without a token: the trigger id in the body is the permission (contract scenario dialog_open).
     RestRoute("POST", "/actions/dialogs/open", open_dialog, public=True),
     RestRoute("POST", "/actions/dialogs/submit", submit_dialog),
     RestRoute("POST", "/commands", create_command),

@@ -38,6 +38,7 @@ async def create(call: RestCall) -> SandboxResponse:
         pending_post_id=text_of(body, "pending_post_id"),
         set_online=call.args.get("set_online", "true") != "false",
     )
+    # Recorded: an id of the client's own choice is refused (contract scenario post_create_ignored_fields).
     if text_of(body, "id"):
         raise ApiError(400, "app.post.save.existing.app_error", "You cannot update an existing post.")
     post = call.world.writing.create(call.user, draft)
@@ -80,6 +81,7 @@ async def get(call: RestCall) -> SandboxResponse:
 async def several(call: RestCall) -> SandboxResponse:
     posts = (call.world.posts.find(post_id) for post_id in call.strings())
     channels = call.world.channels
+    # Others are left out without an error.
     readable = [p for p in posts if p is not None and channels.may_read(call.user, channels.get(p.channel_id))]
     return SandboxResponse.json([call.world.views.view(post) for post in readable])
 
@@ -95,6 +97,7 @@ async def thread(call: RestCall) -> SandboxResponse:
         count = int(limit) if limit.isdecimal() and int(limit) else len(wanted)
         shown, has_next = wanted[:count], len(wanted) > count
     else:
+        # The order behind the first is not promised by the real server (contract scenario post_reply).
         shown = (post, *(p for p in reversed(posts) if p.id != post.id))
     return SandboxResponse.json({**call.world.views.listing(shown), "has_next": has_next})
 
@@ -108,6 +111,7 @@ async def of_channel(call: RestCall) -> SandboxResponse:
     if args.get("since"):
         if not args["since"].isdecimal():
             raise bad_body("since")
+        # page and per_page do nothing here (contract scenario posts_since).
         result = posts.since(channel, int(args["since"]))
     elif args.get("after") or args.get("before"):
         anchor = args.get("after") or args["before"]
@@ -138,6 +142,8 @@ async def put(call: RestCall) -> SandboxResponse:
     post_id, body = call.param("post_id"), call.json()
     if text_of(body, "id") != post_id:
         raise bad_body("id")
+    # PUT replaces, PATCH changes: `put` drops props that are not sent, `patch` keeps them (contract scenarios
+    # edit_put_minimal and edit_patch_minimal).
     files = _file_ids(body) if "file_ids" in body else None
     post = call.world.writing.edit(call.user, post_id, Change(text_of(body, "message"), _props(body), files))
     return SandboxResponse.json(call.world.views.view(post))
@@ -161,6 +167,7 @@ async def delete(call: RestCall) -> SandboxResponse:
 
 
 async def pin(call: RestCall) -> SandboxResponse:
+    # Anybody who reads the channel may pin; it goes past the author's check in `edit`.
     call.world.writing.apply(_readable(call), Change(is_pinned=True))
     return OK
 

@@ -34,6 +34,7 @@ async def add(call: RestCall) -> SandboxResponse:
         raise ApiError(403, "api.reaction.save_reaction.user_id.app_error", "You cannot save a reaction of another.")
     post = _reactable(call, text_of(body, "post_id"))
     reaction = call.world.reactions.add(call.user.id, post, emoji)
+    # Also for a repeat, which changes nothing (contract scenario ws_reactions).
     _publish(call, "reaction_added", reaction)
     return SandboxResponse.json(reaction_view(reaction))
 

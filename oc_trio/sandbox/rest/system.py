@@ -20,6 +20,7 @@ async def client_config(call: RestCall) -> SandboxResponse:
     """Every value is a string; a caller without a token sees little."""
     settings = call.world.settings
     config = {"Version": VERSION, "BuildNumber": "sandbox", "SiteName": "Mattermost", "SiteURL": settings.site_url}
+    # What the gateway reads of the configuration, and only with a token (contract scenario config_client).
     if call.session is not None:
         config.update(
             MaxPostSize=str(MAX_MESSAGE),

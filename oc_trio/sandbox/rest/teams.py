@@ -58,6 +58,7 @@ async def member(call: RestCall) -> SandboxResponse:
 async def add_member(call: RestCall) -> SandboxResponse:
     team = call.world.teams.get(call.param("team_id"))
     user = call.world.users.get(text_of(call.json(), "user_id"))
+    # Members may bring others in; nobody else may join by themselves.
     if not call.user.is_admin and call.user.id not in team.roles:
         raise forbidden()
     call.world.membership.join_team(team, user)

@@ -18,6 +18,7 @@ async def login(call: RestCall) -> SandboxResponse:
     body = call.json()
     session = call.world.users.login(text_of(body, "login_id"), text_of(body, "password"))
     user = call.world.users.get(session.user_id)
+    # The session's token is in the header, not in the body (contract scenario login_ok).
     return SandboxResponse.json(user_view(user, own=True), headers=(("token", session.token),))
 
 
@@ -41,6 +42,7 @@ async def get(call: RestCall) -> SandboxResponse:
 
 async def get_by_name(call: RestCall) -> SandboxResponse:
     name = call.params["username"]
+    # Upper case is 400 and not 404, and a leading @ is not taken off (contract scenario users_by_username).
     if not USERNAME.fullmatch(name):
         raise bad_body("username")
     user = call.world.users.find_name(name)
@@ -102,6 +104,7 @@ async def patch(call: RestCall) -> SandboxResponse:
     for key in ("first_name", "last_name", "nickname", "position"):
         setattr(user, key, text_of(body, key) if key in body else getattr(user, key))
     user.update_at = call.world.clock.now()
+    # Two events: the user's own has what others don't see.
     call.world.hub.publish("user_updated", {"user": user_view(user)}, Broadcast(omit_users=(user.id,)))
     call.world.hub.publish("user_updated", {"user": user_view(user, own=True)}, Broadcast(user_id=user.id))
     return _shown(call, user)
@@ -115,6 +118,7 @@ async def deactivate(call: RestCall) -> SandboxResponse:
 async def status(call: RestCall) -> SandboxResponse:
     user_id = call.param("user_id")
     user = call.world.users.find(user_id)
+    # A user who never connected has a status, too (contract scenario user_status).
     nobody = {"user_id": user_id, "status": "offline", "manual": False, "last_activity_at": 0}
     return SandboxResponse.json(status_view(user) if user is not None else nobody)
 

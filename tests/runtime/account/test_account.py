@@ -1,4 +1,4 @@
-"""An account in the town: how it comes to know itself, what it shows, and what its connection promises."""
+"""A running account: how it looks itself up, what its health shows, and how it survives refusals and lost servers."""
 
 from functools import partial
 from pathlib import Path
@@ -32,19 +32,22 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
-class Door:
-    """Refuses the bot's token while it is shut, or is away."""
+class ServerRefusals:
+    """Answers the API with `answer` while `is_refusing`: by default as a server that takes the token no more.
+
+    `times` are those of the refused requests, in seconds; the first `skip` requests pass.
+    """
 
     def __init__(self, harness: Harness, answer: SandboxResponse = EXPIRED) -> None:
-        self.is_shut, self.answer, self.times = False, answer, list[float]()
+        self.is_refusing, self.answer, self.times = False, answer, list[float]()
         self.skip = 0
-        harness.faults.before_rules.append(self.look)
+        harness.faults.before_rules.append(self.refuse)
 
-    async def look(self, request: SandboxRequest) -> SandboxResponse | None:
+    async def refuse(self, request: SandboxRequest) -> SandboxResponse | None:
         if self.skip:
             self.skip -= 1
             return None
-        if self.is_shut and request.path.startswith("/api/v4/"):
+        if self.is_refusing and request.path.startswith("/api/v4/"):
             self.times.append(trio.current_time())
             return self.answer
         return None
@@ -53,16 +56,16 @@ class Door:
 async def test_a_refused_token_is_shown_and_asked_about_slowly(harness: Harness, logbook: Logbook) -> None:
     """The connection ends, the state says why, and nobody knocks every second; an answer waits until it is good."""
     gateway = await harness.start()
-    door = Door(harness)
-    door.is_shut = True
+    refusals = ServerRefusals(harness)
+    refusals.is_refusing = True
     for stream in harness.streams:
         await stream.aclose()
     await trio.sleep(600)
     assert gateway.health.account(ACCOUNT).state == "auth_failed"
     assert 'ws_state{account="default",state="auth_failed"} 1.0' in gateway.metrics.render().decode()
-    assert len(door.times) < 12
+    assert len(refusals.times) < 12
     assert logbook.said("the server refuses the token")
-    door.is_shut = False
+    refusals.is_refusing = False
     await trio.sleep(400)
     assert gateway.health.any_live
 
@@ -70,13 +73,13 @@ async def test_a_refused_token_is_shown_and_asked_about_slowly(harness: Harness,
 async def test_a_token_that_is_rotated_during_a_turn_costs_no_answer(harness: Harness, logbook: Logbook) -> None:
     """For a minute everything is refused: the answer is delivered afterwards, once."""
     await harness.start()
-    door = Door(harness)
+    refusals = ServerRefusals(harness)
     harness.script = [Say("one two three four five six", delay=1.0)]
     question = harness.say("@helper count")
     await trio.sleep(3.0)
-    door.is_shut = True
+    refusals.is_refusing = True
     await trio.sleep(60)
-    door.is_shut = False
+    refusals.is_refusing = False
     await harness.settled(within=900)
     assert harness.answers() == ["one two three four five six"]
     assert await harness.state(question) == "delivered"
@@ -87,12 +90,12 @@ async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(
     harness: Harness, logbook: Logbook
 ) -> None:
     """After the gateway's own look the server goes away: the account waits for it, and is live when it is back."""
-    door = Door(harness, SandboxResponse.text("away", 503))
-    door.is_shut, door.skip = True, 1
+    refusals = ServerRefusals(harness, SandboxResponse.text("away", 503))
+    refusals.is_refusing, refusals.skip = True, 1
 
     async def come_back() -> None:
         await trio.sleep(20)
-        door.is_shut = False
+        refusals.is_refusing = False
 
     harness.nursery.start_soon(come_back)
     gateway = await harness.start()
@@ -102,11 +105,11 @@ async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(
 
 async def test_a_stop_is_heard_before_the_server_is_reached(harness: Harness, logbook: Logbook) -> None:
     """There is nothing to drain yet."""
-    door = Door(harness)
-    door.is_shut, door.skip = True, 1
+    refusals = ServerRefusals(harness)
+    refusals.is_refusing, refusals.skip = True, 1
 
     async def stop_soon() -> None:
-        await harness.until(lambda: harness.gateway is not None and door.times)
+        await harness.until(lambda: harness.gateway is not None and refusals.times)
         assert harness.gateway is not None
         assert harness.gateway.health.account(ACCOUNT).state == "auth_failed"
         await harness.stop()

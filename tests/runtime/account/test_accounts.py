@@ -40,11 +40,11 @@ class Broken(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
-class Country:
-    """Two towns, a chat server each, and one gateway with an account in each of them."""
+class TwoServers:
+    """Two chat servers, east and west, and one gateway with an account on each of them."""
 
     def __init__(self, nursery: trio.Nursery, east: Harness, west: Harness) -> None:
-        self.nursery, self.towns, self.stage = nursery, {EAST: east, WEST: west}, HarnessSetup()
+        self.nursery, self.servers, self.stage = nursery, {EAST: east, WEST: west}, HarnessSetup()
         self.stage.script = lambda _request: [Say("served")]
         self.west_line = Broken(SandboxTransport(west.world))
         self.journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -61,7 +61,7 @@ class Country:
     ) -> Gateway:
         accounts: dict[str, Any] = {
             str(name): {"baseUrl": f"http://{name}.test", "botToken": harness.bot.token}
-            for name, harness in self.towns.items()
+            for name, harness in self.servers.items()
         }
         section = {
             "dmPolicy": "open",
@@ -94,58 +94,58 @@ class Country:
                 await self.ended.wait()
 
     async def asks(self, account: AccountId) -> list[str]:
-        """What somebody in that town gets for a direct message."""
-        harness = self.towns[account]
+        """What a person on that account's server gets for a direct message."""
+        harness = self.servers[account]
         harness.say("hi", channel=harness.direct())
         await trio.sleep(5)
         return harness.answers(harness.direct())
 
     def _wiring(self) -> Dependencies:
         def transport(url: str) -> httpx.AsyncBaseTransport:
-            return self.west_line if "west" in url else SandboxTransport(self.towns[EAST].world)
+            return self.west_line if "west" in url else SandboxTransport(self.servers[EAST].world)
 
         async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
             await trio.lowlevel.checkpoint()
             ours, theirs = trio.testing.memory_stream_pair()
-            harness = self.towns[WEST if "west" in host else EAST]
+            harness = self.servers[WEST if "west" in host else EAST]
             harness.streams.append(theirs)
             self.nursery.start_soon(serve_websocket_stream, harness.world, theirs)
             return ours
 
-        clock = Clock(self.towns[EAST].now_ms, Random(5))
+        clock = Clock(self.servers[EAST].now_ms, Random(5))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return Dependencies(clock, tls, transport, open_stream, lambda _spec, _http: self.stage)
 
 
 @pytest.fixture
-async def country(nursery: trio.Nursery, harness: Harness) -> AsyncGenerator[Country, None]:
-    """The town is the east; its clock is the country's."""
+async def two_servers(nursery: trio.Nursery, harness: Harness) -> AsyncGenerator[TwoServers, None]:
+    """The harness is the server in the east; its clock is used for both."""
     async with open_harness(nursery) as west:
-        country = Country(nursery, harness, west)
+        two_servers = TwoServers(nursery, harness, west)
         try:
-            yield country
-            await country.stop()
+            yield two_servers
+            await two_servers.stop()
         finally:
-            country.journal.close()
+            two_servers.journal.close()
 
 
-async def test_two_accounts_on_two_servers(country: Country) -> None:
+async def test_two_accounts_on_two_servers(two_servers: TwoServers) -> None:
     """Each serves its own people, under the name that its server gave it."""
-    await country.start()
-    assert country.health == {"east": "live", "west": "live"}
-    assert [await country.asks(name) for name in (EAST, WEST)] == [["served"], ["served"]]
-    sessions = {row.key for row in await _sessions(country)}
+    await two_servers.start()
+    assert two_servers.health == {"east": "live", "west": "live"}
+    assert [await two_servers.asks(name) for name in (EAST, WEST)] == [["served"], ["served"]]
+    sessions = {row.key for row in await _sessions(two_servers)}
     assert sessions == {
-        f"agent:main:mattermost:{name}:direct:{harness.alice.id}" for name, harness in country.towns.items()
+        f"agent:main:mattermost:{name}:direct:{harness.alice.id}" for name, harness in two_servers.servers.items()
     }
 
 
-async def test_a_wrong_token_leaves_the_other_serving(country: Country, logbook: Logbook) -> None:
+async def test_a_wrong_token_leaves_the_other_serving(two_servers: TwoServers, logbook: Logbook) -> None:
     """The refused account says so, the other one answers, and the whole is ready."""
-    gateway = await country.start({"botToken": "wrong"})
-    assert country.health == {"east": "live", "west": "auth_failed"}
-    assert await country.asks(EAST) == ["served"]
-    assert await country.asks(WEST) == []
+    gateway = await two_servers.start({"botToken": "wrong"})
+    assert two_servers.health == {"east": "live", "west": "auth_failed"}
+    assert await two_servers.asks(EAST) == ["served"]
+    assert await two_servers.asks(WEST) == []
     shown = gateway.health.snapshot()
     assert shown["ready"] is True
     assert gateway.ready.is_set()
@@ -154,54 +154,56 @@ async def test_a_wrong_token_leaves_the_other_serving(country: Country, logbook:
     assert logbook.said("the server refuses the token")
 
 
-async def test_only_wrong_tokens_end_the_gateway(country: Country) -> None:
+async def test_only_wrong_tokens_end_the_gateway(two_servers: TwoServers) -> None:
     """Where nobody could be served, the start fails in words."""
     with pytest.raises(MattermostRejected, match="refuses the token of account"):
-        await country.start({"botToken": "wrong"}, east={"botToken": "wrong-too"})
+        await two_servers.start({"botToken": "wrong"}, east={"botToken": "wrong-too"})
 
 
-async def test_a_crashing_account_starts_again_with_growing_pauses(country: Country, logbook: Logbook) -> None:
+async def test_a_crashing_account_starts_again_with_growing_pauses(two_servers: TwoServers, logbook: Logbook) -> None:
     """A bug in one account is logged, shown and counted; the other serves on; in the end it is back by itself."""
-    gateway = await country.start()
-    country.west_line.is_broken = True
-    harness = country.towns[WEST]
+    gateway = await two_servers.start()
+    two_servers.west_line.is_broken = True
+    harness = two_servers.servers[WEST]
     await harness.streams[-1].aclose()
     await trio.sleep(1)
     post = harness.say("hi", channel=harness.direct())
     await trio.sleep(120)
-    assert country.health == {"east": "live", "west": "failed"}
+    assert two_servers.health == {"east": "live", "west": "failed"}
     assert gateway.health.account(WEST).detail == "ZeroDivisionError in test_accounts.py:39"
-    assert await country.asks(EAST) == ["served"]
+    assert await two_servers.asks(EAST) == ["served"]
     pauses = [line["seconds"] for line in logbook.said("account failed; starting it again")]
     assert 3 <= len(pauses) <= 10
     assert pauses[-1] > pauses[0]
-    country.west_line.is_broken = False
+    two_servers.west_line.is_broken = False
     await trio.sleep(300)
-    assert country.health == {"east": "live", "west": "live"}
+    assert two_servers.health == {"east": "live", "west": "live"}
     assert harness.answers(harness.direct()) == ["served"]
     assert post.message == "hi"
 
 
-async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(country: Country, logbook: Logbook) -> None:
+async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(
+    two_servers: TwoServers, logbook: Logbook
+) -> None:
     """The account is left out and shown with its problem, in the status and as an error in the log."""
-    gateway = await country.start({"dmPolicy": "sometimes"}, isolate=True)
-    assert country.health == {"east": "live", "west": "misconfigured"}
+    gateway = await two_servers.start({"dmPolicy": "sometimes"}, isolate=True)
+    assert two_servers.health == {"east": "live", "west": "misconfigured"}
     assert "dmPolicy" in gateway.health.account(WEST).detail
     (line,) = logbook.said("an account can't be started")
     assert (line["account"], line["level"]) == (WEST, "error")
     assert "dmPolicy" in line["problem"]
-    assert await country.asks(EAST) == ["served"]
+    assert await two_servers.asks(EAST) == ["served"]
 
 
-async def test_an_account_that_is_switched_off_is_said_so(country: Country, logbook: Logbook) -> None:
+async def test_an_account_that_is_switched_off_is_said_so(two_servers: TwoServers, logbook: Logbook) -> None:
     """Who wonders why nobody answers reads it at the start."""
-    await country.start({"enabled": False})
+    await two_servers.start({"enabled": False})
     (line,) = logbook.said("an account is switched off")
     assert (line["account"], line["level"]) == (WEST, "warning")
 
 
-async def _sessions(country: Country) -> Any:
+async def _sessions(two_servers: TwoServers) -> Any:
     from oc_trio.store.store import open_store
 
-    async with open_store(country.journal) as store:
+    async with open_store(two_servers.journal) as store:
         return await store.sessions.list()

@@ -1,4 +1,4 @@
-"""Catch-up in the town: what was said while nobody listened is answered once, and what is left out is said aloud."""
+"""Catch-up: posts that came while the gateway was down are answered once, and those left out are reported."""
 
 from typing import Any
 

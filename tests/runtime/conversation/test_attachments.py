@@ -139,9 +139,9 @@ async def test_a_picture_on_the_threads_root(harness: Harness) -> None:
     """Who is mentioned in a reply sees the root's picture, whether it was there to hear of it or not."""
     before = harness.say("look at this", file_ids=attach(harness, ("a.png", PNG)))
     await harness.start(models=SEEING)
-    heard = harness.say("and at this", file_ids=attach(harness, ("b.png", PNG + b"b")))
+    steering_post = harness.say("and at this", file_ids=attach(harness, ("b.png", PNG + b"b")))
     harness.script = [Say("ok")]
-    for root in (before, heard):
+    for root in (before, steering_post):
         harness.say("@helper what is this", root=root)
         await harness.settled()
     first, second = (request.messages[-1] for request in harness.stage.requests)

@@ -136,7 +136,7 @@ def test_removing_and_replacing_reach_every_place() -> None:
     assert names(mailbox.take(FOLLOWUP)) == (["c"], [])
 
 
-# in the town
+# in a running gateway
 
 
 def queue(mode: str, **more: Any) -> dict[str, Any]:
@@ -200,18 +200,18 @@ async def test_interrupt(harness: Harness) -> None:
 async def test_steer(harness: Harness) -> None:
     """The running agent hears the message at its next step, and one answer is for both."""
     await harness.start(messages=queue("steer"))
-    heard: list[str] = []
+    steered: list[str] = []
 
     def script(request: TurnRequest) -> Any:
         yield Pause(10)
         messages = yield Hear()
-        heard.extend(message.text for message in messages)
+        steered.extend(message.text for message in messages)
         yield Say("an answer to both")
 
     posts = await ask_during(harness, "second", "third", script=script)
     await harness.settled()
     assert harness.answers() == ["an answer to both"]
-    assert ["second" in heard[0], "third" in heard[1]] == [True, True]
+    assert ["second" in steered[0], "third" in steered[1]] == [True, True]
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
     turns = {found.turn for post in posts if (found := await harness.obligation(post)) is not None}
     assert len(turns) == 1

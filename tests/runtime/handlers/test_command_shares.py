@@ -20,7 +20,7 @@ ALL = sorted(spec.trigger for spec in BUILT_IN)
 
 
 def second_bot(harness: Harness) -> SandboxBot:
-    """Another bot in the town's team, which may manage commands as the first may."""
+    """Another bot in the harness's team, which may manage commands as the first may."""
     other = harness.world.create_bot("runner")
     harness.world.membership.join_team(harness.team, harness.world.users.get(other.id))
     for bot in (harness.bot, other):

@@ -17,7 +17,7 @@ from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.callback_harness import MAIN, callback_harness
 
 
-async def visit(in_flight: InFlightRequests, seconds: float, results: list[str], *, shield: bool = False) -> None:
+async def track_one(in_flight: InFlightRequests, seconds: float, results: list[str], *, shield: bool = False) -> None:
     async def work() -> str:
         with trio.CancelScope(shield=shield):
             await trio.sleep(seconds)
@@ -45,7 +45,7 @@ async def test_leaving_waits(
     results: list[str] = []
     async with trio.open_nursery() as nursery:
         async with open_in_flight() as in_flight:
-            nursery.start_soon(lambda: visit(in_flight, seconds, results, shield=shield))
+            nursery.start_soon(lambda: track_one(in_flight, seconds, results, shield=shield))
             await trio.testing.wait_all_tasks_blocked()
             assert len(in_flight) == 1
         assert (results, trio.current_time(), len(in_flight)) == ([result], left_at, 0)
@@ -56,7 +56,7 @@ async def test_nobody_comes_in_any_more(autojump_clock: MockClock) -> None:
     async with open_in_flight() as in_flight:
         pass
     results: list[str] = []
-    await visit(in_flight, 1.0, results)
+    await track_one(in_flight, 1.0, results)
     assert results == ["503 0"]
 
 
@@ -66,7 +66,7 @@ async def test_a_failing_account_sends_everybody_away(autojump_clock: MockClock)
 
     async def fail(nursery: trio.Nursery) -> None:
         async with open_in_flight() as in_flight:
-            nursery.start_soon(lambda: visit(in_flight, 1.0, results))
+            nursery.start_soon(lambda: track_one(in_flight, 1.0, results))
             await trio.testing.wait_all_tasks_blocked()
             raise StoreError("full")
 

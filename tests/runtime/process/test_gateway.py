@@ -1,4 +1,4 @@
-"""The gateway in the town: draining, aborting, restarting what failed, and starting in words or not at all."""
+"""The running gateway: drains and aborts, restarts what failed, and starts or ends with a sentence that says why."""
 
 import ssl
 import traceback

@@ -104,9 +104,9 @@ async def deliver(gateway: Gateway, body: Mapping[str, str], token: str) -> int:
     return int(response.status_code)
 
 
-class TestInTheTown:
+class TestRunningGateway:
     async def reloaded(self, harness: Harness, *layers: Mapping[str, Any], within: float = 5.0) -> None:
-        """SIGHUP with the town's configuration and these changes; a port is opened in a thread, without a limit."""
+        """Reload with these changes, as SIGHUP does; a port is opened in a thread, without a limit."""
         assert harness.gateway is not None
         gateway, values = harness.gateway, harness.gateway.loaded.document.values
         for layer in layers:

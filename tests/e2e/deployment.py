@@ -58,12 +58,12 @@ class Child:
             self._news.set()
             self._news = trio.Event()
 
-    async def line(self, lines: list[str], found: Callable[[str], bool]) -> str:
+    async def line(self, lines: list[str], is_wanted: Callable[[str], bool]) -> str:
         """The first line that is `found`; fails the test when none comes."""
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(START_SECONDS):
             while True:
-                hit = next((line for line in lines if found(line)), None)
+                hit = next((line for line in lines if is_wanted(line)), None)
                 if hit is not None:
                     return hit
                 await self._news.wait()
@@ -130,7 +130,7 @@ class Person:
         channel = (await self.http.post("/channels/direct", json=[me, self.bot_id])).raise_for_status().json()
         return Person(self.http, self.bot_id, channel["id"])
 
-    async def heard(self, found: Callable[[str], bool]) -> str:
+    async def wait_reply(self, is_wanted: Callable[[str], bool]) -> str:
         """The bot's first post in this channel whose text is `found`, as soon as there is one."""
         texts: list[str] = []
         with trio.move_on_after(START_SECONDS):
@@ -138,7 +138,7 @@ class Person:
                 page = (await self.http.get(f"/channels/{self.channel_id}/posts")).raise_for_status().json()
                 posts = sorted(page["posts"].values(), key=lambda post: post["create_at"])
                 texts = [post["message"] for post in posts if post["user_id"] == self.bot_id]
-                hit = next((text for text in texts if found(text)), None)
+                hit = next((text for text in texts if is_wanted(text)), None)
                 if hit is not None:
                     return hit
                 await trio.sleep(0.05)
@@ -153,25 +153,27 @@ class Person:
     async def wait_draft(self, root_id: str) -> dict[str, Any]:
         """The bot's first post in that thread, as soon as there is one."""
         with trio.fail_after(START_SECONDS):
-            while not (found := await self.answers(root_id)):  # noqa: ASYNC110 - the chat server is another process
+            while not (is_wanted := await self.answers(root_id)):  # noqa: ASYNC110 - the chat server is another process
                 await trio.sleep(0.05)
-        return found[0]
+        return is_wanted[0]
 
     async def wait_answer(self, root_id: str, last_word: str, *, seconds: float = 60.0) -> dict[str, Any]:
         """The bot's only post in that thread once it holds `last_word`."""
-        found: list[dict[str, Any]] = []
+        is_wanted: list[dict[str, Any]] = []
         with trio.move_on_after(seconds):
             while True:
-                found = await self.answers(root_id)
-                if found and last_word in found[-1]["message"].split():
+                is_wanted = await self.answers(root_id)
+                if is_wanted and last_word in is_wanted[-1]["message"].split():
                     break
                 await trio.sleep(0.05)
-        assert [last_word in post["message"].split() for post in found] == [True], [post["message"] for post in found]
-        return found[0]
+        assert [last_word in post["message"].split() for post in is_wanted] == [True], [
+            post["message"] for post in is_wanted
+        ]
+        return is_wanted[0]
 
 
 @frozen
-class Stand:
+class Deployment:
     """A running sandbox and model server, and what a gateway needs to join them. `folder` holds its state."""
 
     base: str
@@ -208,9 +210,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def open_stand(
+async def open_deployment(
     folder: Path, *, tokens: int = 20, delay_ms: float = 10.0, host: str = "127.0.0.1"
-) -> AsyncIterator[Stand]:
+) -> AsyncIterator[Deployment]:
     """Answers have `tokens` words, `delay_ms` apart; the chat server listens on `host`."""
     model_command = ("--tokens", str(tokens), "--delay-ms", str(delay_ms))
     async with (
@@ -225,4 +227,4 @@ async def open_stand(
         http.headers["Authorization"] = f"Bearer {login.raise_for_status().headers['Token']}"
         channel = (await http.get("/teams/name/demo/channels/name/town-square")).raise_for_status().json()
         alice = Person(http, started["bot_id"], channel["id"])
-        yield Stand(started["url"], model_url, started["bot_token"], f"word{tokens}", alice, folder)
+        yield Deployment(started["url"], model_url, started["bot_token"], f"word{tokens}", alice, folder)
