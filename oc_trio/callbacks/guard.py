@@ -113,12 +113,14 @@ class RequestGuard:
             await self._refuse(send, route, method_not_allowed(route.kind), "method", "")
             return
         if route.sources is not None and not may_call(address, route.sources):
-            expected.note_refused(route.kind, scope["path"], "source", _origin(scope, address))
+            origin = _origin(scope, address)
+            expected.note_refused(route.kind, scope["path"], "source", origin)
             reply = refused(route.kind, CallbackRefused(403, ORIGIN))
-            self.refusals.origin(source_key(address))
+            self.refusals.origin(source_key(address) if address else "", origin.peer, origin.forwarded)
             endpoint = self.registry.clicks_of(AccountId(scope["path"].removeprefix(CLICK_PREFIX)))
             if endpoint is not None:
-                endpoint.on_refused(f"click: {ORIGIN} {source_key(address)}")
+                caller = source_key(address) if address else f"(the proxy {origin.peer} names no client)"
+                endpoint.on_refused(f"click: {ORIGIN} {caller}")
             await self._refuse(send, route, reply, "source", source_key(address))
             return
         # Refused before a byte of the body is read; one that declares no length, or a wrong one, is stopped by

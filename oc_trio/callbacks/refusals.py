@@ -35,6 +35,13 @@ _CLICK_ADVICE = {
         "set gateway.trustedProxies"
     ),
 }
+# Mattermost on the proxy's machine calls from loopback, and loopback counts as no client behind a trusted proxy: any
+# caller may write it into the header of a proxy that passes headers on.
+SAME_MACHINE = (
+    "where Mattermost and the proxy are on one machine, give Mattermost a callback URL with an address of that machine "
+    "which is not loopback, and add that address to interactions.allowedSourceIps; or give it the gateway's own "
+    "address, without the proxy, and take gateway.trustedProxies out"
+)
 _COMMAND_ADVICE = {
     slash.INVALID_TOKEN: (
         "no command of this gateway has that token: it was made by another gateway or program, or changed; see oc-trio "
@@ -59,9 +66,13 @@ class RefusalLog:
         text = f"mattermost: interaction refused: {_LOGGED.get(problem.reason, problem.reason)}"
         self._warn(text, _CLICK_ADVICE.get(problem.reason, ""), claimed_ids(body))
 
-    def origin(self, source: str) -> None:
-        """A click came from an address that may not call."""
-        self._warn("mattermost: interaction refused: forbidden origin", _CLICK_ADVICE[ORIGIN], {"source": source})
+    def origin(self, source: str, peer: str, forwarded: str) -> None:
+        """A click came from an address that may not call; `source` is empty if the trusted proxy `peer` names none."""
+        advice, fields = _CLICK_ADVICE[ORIGIN], {"source": source}
+        if not source:
+            advice = f"let the proxy set X-Forwarded-For to the address of its caller; {SAME_MACHINE}"
+            fields = {"source": "unknown", "proxy": peer, "forwarded": forwarded or "none"}
+        self._warn("mattermost: interaction refused: forbidden origin", advice, fields)
 
     def command(self, problem: CallbackRefused, call: slash.SlashCall) -> None:
         """A slash command was refused."""

@@ -41,6 +41,6 @@ def failed_start(base_url: str, account: str, problem: MattermostError) -> Matte
     if isinstance(problem, NotMattermostError):
         return MattermostUnavailable(f"{base_url}: {problem}")
     if isinstance(problem, MattermostRejected) and problem.status >= 400:
-        text = f"{base_url} refuses the token of account {account}: {problem}"
+        text = f"{base_url} refuses the token of account {account}: {problem}; make one at Integrations > Bot Accounts"
         return MattermostRejected(text, status=problem.status, code=problem.code)
     return MattermostUnavailable(f"{base_url} can't be reached: {problem}")

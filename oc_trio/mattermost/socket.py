@@ -34,6 +34,9 @@ TYPING_SECONDS = 1.0
 _QUEUE = 256  # with trio-websocket's default of 1, two unread messages stop its answers to pings
 _MESSAGE_LIMIT = 4 * 1024 * 1024
 _RECEIVE_BYTES = 64 * 1024  # the default 4 KiB costs two thirds of the receive rate
+# What answers to an upgrade that a proxy has made a plain request of: Mattermost's own 400 is about CORS then.
+_NOT_PASSED_ON = frozenset({200, 400, 404, 405, 426})
+_REVOKED = "the server no longer knows this socket's token; put a new one where the old one is"
 
 # Given host, port and the TLS context or None; returns a stream whose TLS handshake is done.
 OpenStream = Callable[[str, int, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
@@ -157,7 +160,7 @@ class Socket:
 
     def _handle_reply(self, reply: ActionReply) -> None:
         if not reply.ok and reply.status_code == 401:
-            raise MattermostRejected("the server no longer knows this socket's token", status=401, code=reply.error_id)
+            raise MattermostRejected(_REVOKED, status=401, code=reply.error_id)
         answered = self._pending_pings.pop(reply.seq_reply, None)
         if answered is not None:
             answered.set()
@@ -287,8 +290,10 @@ def _closed(exc: ConnectionClosed) -> MattermostUnavailable:
 def _translated(exc: Exception) -> Exception:
     if isinstance(exc, ConnectionRejected):
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in exc.headers}
-        body = exc.body or b""
-        return error_from_response(exc.status_code, headers, body, "websocket upgrade", writes=False, now=time.time())
+        body, what = exc.body or b"", "websocket upgrade"
+        if exc.status_code in _NOT_PASSED_ON:
+            what += ", which a proxy before Mattermost does not pass on (oc-trio doctor names what is missing)"
+        return error_from_response(exc.status_code, headers, body, what, writes=False, now=time.time())
     if isinstance(exc, HandshakeError):
         return MattermostUnavailable(f"websocket upgrade: {describe_error(exc)}")
     return exc

@@ -9,6 +9,7 @@ import trio
 from oc_trio.callbacks.endpoints import ButtonEndpoint
 from oc_trio.callbacks.refusals import LOG_EVERY, claimed_ids
 from oc_trio.core.slash import INVALID_TOKEN
+from oc_trio.core.sourceip import ProxyTrust, parse_networks
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import AccountId
 from tests.callbacks.callers import CLICK_PATH, COMMAND_PATH, FORM, open_port
@@ -65,6 +66,17 @@ async def test_an_address_that_may_not_click(logbook: Logbook) -> None:
     (line,) = logbook.said("interaction refused: forbidden origin")
     assert line["source"] == "203.0.113.9"
     assert "allowedSourceIps" in line["advice"]
+
+
+async def test_a_click_from_the_proxys_own_machine(logbook: Logbook) -> None:
+    """Loopback behind a trusted proxy counts as nobody; the line says so, and what to set instead."""
+    port = open_port(trust=ProxyTrust(parse_networks(["127.0.0.1"])))
+    status, _, _ = await port.post(CLICK_PATH, click(), headers={"X-Forwarded-For": "127.0.0.1"})
+    assert status == 403
+    (line,) = logbook.said("interaction refused: forbidden origin")
+    assert (line["proxy"], line["forwarded"]) == ("127.0.0.1", "127.0.0.1")
+    assert "which is not loopback" in line["advice"]
+    assert "set gateway.trustedProxies" not in line["advice"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ async def test_a_refused_upgrade_says_why(
             raise AssertionError
     assert getattr(caught.value, "status", None) == status
     assert getattr(caught.value, "retry_after", None) == retry_after
+    assert ("a proxy before Mattermost does not pass on" in str(caught.value)) is (status == 404)
 
 
 async def test_a_connection_that_ends_in_the_upgrade_is_noticed_at_once(

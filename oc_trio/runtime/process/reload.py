@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 from attrs import evolve, frozen
 
+from oc_trio.config.fields import camel
 from oc_trio.config.load import Loaded, load
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError
@@ -63,7 +64,7 @@ def needs_start(old: Config, new: Config, *, is_listening: bool = True) -> tuple
     """The changed sections that only a new start puts into effect; those of the public port only if it was open."""
     differing = [name for name in _AT_START if getattr(old, name) != getattr(new, name)]
     listening = [
-        f"gateway.{name}"
+        f"gateway.{camel(name)}"
         for name in (*(_OF_PORT if is_listening else ()), "admin")
         if getattr(old.gateway, name) != getattr(new.gateway, name)
     ]

@@ -37,6 +37,18 @@ CASES: list[tuple[str, RoundTrip, str, str]] = [
         "let the proxy set X-Forwarded-For (it sent: none)",
     ),
     (
+        "a proxy on Mattermost's machine",
+        evolve(REFUSED, peer="127.0.0.1", forwarded="127.0.0.1"),
+        "from its own machine (X-Forwarded-For: 127.0.0.1), which counts as no client",
+        "an address of that machine which is not loopback",
+    ),
+    (
+        "a command from a proxy's machine",
+        evolve(COMMAND, outcome=RoundTripOutcome.ARRIVED, peer="127.0.0.1", forwarded="127.0.0.1"),
+        "arrive from the trusted proxy 127.0.0.1, which names no client, with a valid token",
+        "",
+    ),
+    (
         "silence",
         evolve(CLICK, seconds=30.0),
         "none within 30 s: a firewall swallows",

@@ -83,8 +83,9 @@ def test_changes(old: dict[str, Any], new: dict[str, Any], expected: Changes) ->
 
 def test_what_needs_a_start() -> None:
     """Listeners and the journal are opened once."""
-    new = loaded({"gateway": {"port": 4711, "drainSeconds": 7}, "metrics": {"path": "/m"}})
-    assert needs_start(loaded().config, new.config) == ("gateway.port", "metrics")
+    trusted = {"port": 4711, "drainSeconds": 7, "trustedProxies": ["127.0.0.1"]}
+    new = loaded({"gateway": trusted, "metrics": {"path": "/m"}})
+    assert needs_start(loaded().config, new.config) == ("gateway.port", "gateway.trustedProxies", "metrics")
 
 
 async def get(gateway: Gateway, path: str) -> int:

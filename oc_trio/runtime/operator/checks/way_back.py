@@ -15,6 +15,7 @@ import httpx
 import trio
 from attrs import frozen
 
+from oc_trio.callbacks.refusals import SAME_MACHINE
 from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
@@ -175,14 +176,19 @@ async def judge(trip: RoundTrip, account: Account | None, loaded: Loaded, look: 
         fix = "oc-trio commands prune" if trip.kind == "command" else "delete that post in the bot's direct channel"
         left.append(Finding(Level.WARNING, subject, text, "callback.left_behind", fix))
     if trip.outcome is RoundTripOutcome.ARRIVED:
-        text = f"arrive from {trip.source} with a valid {'token' if trip.kind == 'command' else 'signature'}"
+        text = f"arrive from {_origin(trip)} with a valid {'token' if trip.kind == 'command' else 'signature'}"
         return [Finding(Level.OK, subject, f"{text}, at {trip.url}", f"{prefix}.arrives"), *left]
     if trip.outcome is RoundTripOutcome.SOURCE_REFUSED:
         return [_source_refused(trip, subject, loaded), *left]
     if trip.outcome is RoundTripOutcome.NOT_GENUINE:
-        text = f"arrive from {trip.source} and are not what the bot made (another token or signature)"
+        text = f"arrive from {_origin(trip)} and are not what the bot made (another token or signature)"
         fix = "let the proxy pass bodies and headers on unchanged"
         return [Finding(Level.FAILED, subject, text, f"{prefix}.not_genuine", fix), *left]
+    if trip.outcome is RoundTripOutcome.NOT_TRIED and trip.status == 401:
+        # The account's own finding says what to do; until then nothing is to be said about the URL.
+        text = f"Mattermost refuses the token ({trip.problem})"
+        fix = "see the account's own finding"
+        return [Finding(Level.UNVERIFIED, subject, text, f"{prefix}.not_verified", fix), *left]
     named = await url_findings(trip.url, account, subject) if account is not None else []
     if trip.outcome is RoundTripOutcome.NOT_TRIED:
         text, fix = _not_tried(trip)
@@ -224,12 +230,14 @@ def _not_tried(trip: RoundTrip) -> tuple[str, str]:
     if trip.status == 403 and trip.kind == "command":
         text = f"the bot may not make a slash command ({trip.problem})"
         return text, "grant Manage Slash Commands, or make the bot a team admin"
-    if trip.status == 401:
-        return f"Mattermost refuses the token ({trip.problem})", "see the account's own finding"
     if trip.kind == "button" and trip.status in (403, 404, 501):
         fix = "where the server has it, set ServiceSettings.EnablePostActionIntegration to true"
         return f"the check's button could not be posted or clicked ({trip.problem})", fix
     return trip.problem or "the round trip could not be made", "see the account's own findings"
+
+
+def _origin(trip: RoundTrip) -> str:
+    return trip.source or f"the trusted proxy {trip.peer}, which names no client,"
 
 
 def _source_refused(trip: RoundTrip, subject: str, loaded: Loaded) -> Finding:
@@ -239,9 +247,15 @@ def _source_refused(trip: RoundTrip, subject: str, loaded: Loaded) -> Finding:
         text = f"come through a proxy at {trip.peer}, which is not trusted, for {trip.forwarded}"
         client = trip.forwarded.split(",")[-1].strip()
         fix = f'set gateway.trustedProxies = ["{trip.peer}"] and {key} = ["{client}"]'
+    elif not trip.source and trip.forwarded:
+        text = (
+            f"come through the trusted proxy {trip.peer} from its own machine (X-Forwarded-For: {trip.forwarded}), "
+            "which counts as no client"
+        )
+        fix = SAME_MACHINE
     elif not trip.source:
         text = f"come through the trusted proxy {trip.peer}, which names no client"
-        fix = f"let the proxy set X-Forwarded-For (it sent: {trip.forwarded or 'none'})"
+        fix = f"let the proxy set X-Forwarded-For (it sent: none); {SAME_MACHINE}"
     else:
         text = f"come from {trip.source}, which may not deliver any"
         fix = f'add "{trip.source}" to {key}'
