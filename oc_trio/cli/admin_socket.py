@@ -89,8 +89,10 @@ def act(path: "Path", action: str, fields: "Mapping[str, str]") -> tuple[bool, s
 
     Raises NoAnswerError.
     """
+    # An action needs the token of the status page, on the socket as well.
     token = ask(path, "/page.json")["token"]
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-www-form-urlencoded"}
+    # A conflict is an answer too: what was to be acted on is not there any more, and the text says so.
     expected = (HTTPStatus.OK, HTTPStatus.CONFLICT)
     answer = _exchange(path, "POST", f"/actions/{action}", expected, urlencode(fields), headers)
     return bool(answer["ok"]), str(answer["text"])
@@ -105,6 +107,7 @@ def _exchange(
     headers: "Mapping[str, str] | None" = None,
 ) -> dict[str, Any]:
     connection = HTTPConnection("localhost", timeout=_SECONDS)
+    # `http.client` knows no Unix sockets: with a socket already set it does not connect by itself.
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.sock.settimeout(_SECONDS)
@@ -157,6 +160,7 @@ def reason(problem: Exception) -> tuple[str, int]:
     match problem:
         case PermissionError():
             return "you may not ask the gateway: run this as its user, or as root", EX_NOPERM
+        # A socket file that nobody listens on is what a killed gateway leaves behind.
         case FileNotFoundError() | ConnectionRefusedError():
             return "no gateway is running", EX_UNAVAILABLE
         case _:

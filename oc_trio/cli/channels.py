@@ -62,6 +62,7 @@ def status(config_path: str | None, account: str | None, *, as_json: bool, probe
         live = {one["account"]: one for one in ask(admin_socket(load_unconnected(config_path)))["accounts"]}
         absent = ""
     except NoAnswerError as refusal:
+        # Not a failure here: what is configured is shown without a gateway, too.
         live, absent = {}, str(refusal)
     for row in rows:
         seen = live.get(row["account"], {})
@@ -198,6 +199,7 @@ def _target(entry: str, kind: str) -> str:
     """An entry as a target: with a kind, a name or an id without a mark of its own is one of that kind."""
     from oc_trio.ids import is_mattermost_id
 
+    # A prefix, a qualified name or a kind of its own says more than `--kind`.
     if kind == "auto" or entry.startswith(("@", "#", "~")) or ":" in entry or "/" in entry:
         return entry
     if kind == "user":

@@ -88,7 +88,9 @@ def _audit(config_path: str | None, account: str | None, *, remove: bool, everyt
             f"There is no usable account {account_id}; there is {', '.join(loaded.accounts) or 'none'}.", err=True
         )
         sys.exit(EX_CONFIG)
+    # The system's certificates are loaded only where TLS is spoken.
     context = None if selected.base_url.startswith("http://") else ssl.create_default_context()
+    # Skills have commands of their own; without them those would look left behind.
     skills = find_skills(Path(folder) for folder in skill_folders(loaded))
 
     async def run() -> CommandAudit:

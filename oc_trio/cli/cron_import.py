@@ -53,6 +53,7 @@ def import_(
 
         imported = await import_jobs(store, states, carried, now, dry_run=dry_run)
         if not dry_run:
+            # A running gateway looks at the jobs now, rather than within half a minute.
             tell_gateway(states.loaded)
         return imported
 
@@ -65,6 +66,7 @@ def import_(
         click.echo(harmless(_line(one, dry_run=dry_run)), err=one.state == "refused")
         for difference in one.differences:
             click.echo(harmless(f"    {difference}"))
+    # OpenClaw's own jobs have no use here: leaving them out is no failure.
     wanted = [one for one in imported if one.state != "internal"]
     refused = sum(one.state == "refused" for one in wanted)
     sys.exit(0 if not refused else EX_FAILED if refused == len(wanted) else EX_PARTIAL)

@@ -38,6 +38,7 @@ def command(post: str, config_path: str | None, account: str | None, *, as_json:
     async def read(store: "Store", loaded: "Loaded") -> "tuple[PostLife | None, Installation | None, Loaded]":
         return await store.explain(post_id, only), await store.installation.get(), loaded
 
+    # Read without the secrets; `_online` loads them, since asking the server needs the token.
     life, installation, loaded = with_journal(config_path, read)
     online = None if offline else _online(config_path)
     if life is None:
@@ -92,6 +93,7 @@ def _facts(online: "Loaded | None", life: "PostLife") -> "ServerFacts":
 
 def id_of(post: str) -> str:
     """The id in a permalink (`https://chat.example.com/team/pl/<id>`); an id is taken as it is. Empty for neither."""
+    # A permalink may have been copied with a query or a fragment.
     words = re.split(r"[?#]", post.strip())[0].rstrip("/").split("/")
     is_link = len(words) > 2 and words[-2] == "pl"
     return words[-1] if (is_link or len(words) == 1) and re.fullmatch(r"[\w.:-]+", words[-1]) else ""

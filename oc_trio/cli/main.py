@@ -47,6 +47,7 @@ class LazyGroup(SpelledGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, of arguments that are text: bytes that are not UTF-8 come as lone surrogates."""
         for number, argument in enumerate(args, 1):
+            # Such an argument would fail later and elsewhere, where it is written into a log or a database.
             if not is_clean(argument):
                 raise click.UsageError(f"Argument {number} is not UTF-8 text.")
         return super().parse_args(ctx, args)

@@ -88,6 +88,7 @@ async def _send(
     sent = await outbound.post_now(composed)
     if pinned and sent.posts:
         await outbound.api.posts.pin(sent.posts[0])
+    # A script has to tell a message that is partly there from one that it may send again.
     code = 0 if sent.is_complete else EX_PARTIAL if sent.posts else EX_FAILED
     if code == EX_PARTIAL and allow_partial:
         code = 0
@@ -114,10 +115,12 @@ async def _dry_run(outbound: "OutboundClient", place: "Place", message: "Message
     text = "\n\n".join(part for part in (message.text, presentation.text) if part.strip())
     if not (text or message.media or presentation.rows or presentation.menus):
         raise EmptyMessage("The message is empty.")
+    # A person who was never written to has no channel yet, and so no thread to check.
     if message.reply_to and place.channel_id:
         await outbound.thread_root(message.reply_to, place.channel_id)
     limit, attachments = await outbound.uploader.files.size_limit(), list["Attachment"]()
     for source in message.media:
+        # Nothing is fetched: a dry run looks at files on this machine only.
         if is_address(source):
             attachments.append(Attachment(source))
             continue

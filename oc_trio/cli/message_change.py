@@ -156,6 +156,7 @@ def _change(
 
         chosen = pick_account(loaded, account)
         async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
+            # The post is looked up only where that decides something: the change itself needs the id alone.
             if target or dry_run:
                 await _require_post(outbound, post_id, target)
             fields = {"dryRun": True} if dry_run else await act(outbound)

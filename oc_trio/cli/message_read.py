@@ -128,6 +128,7 @@ def search(
         chosen = pick_account(loaded, account)
         async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
             posts_by_id: dict[str, Post] = {}
+            # Mattermost searches one team at a time; direct channels are found in each, hence the dict.
             for team in await outbound.api.teams.mine():
                 posts_by_id.update((post.id, post) for post in await outbound.api.posts.search(team.id, query))
             wanted = [

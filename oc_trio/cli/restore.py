@@ -44,6 +44,7 @@ def command(backup: Path, config_path: str | None) -> None:
     journal = Path(location)
     try:
         schema, used_at = _checked(backup)
+        # The same lock that a gateway holds: neither can run while the journal is replaced.
         with file_lock(Path(f"{location}.lock")):
             fresh = _copy(backup, journal.with_name(f"{journal.name}.restoring"))
             # Before it takes the journal's place: one that doesn't know that it was restored would answer again.
@@ -82,6 +83,7 @@ def _checked(backup: Path) -> tuple[int, int]:
 
 def _copy(backup: Path, fresh: Path) -> Path:
     """A copy that only its owner can read, with what the log of transactions beside `backup` holds."""
+    # What an earlier attempt left behind.
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with (

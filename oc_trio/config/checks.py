@@ -139,6 +139,7 @@ def _check_person(entry: str, path: str, by_name: bool, config: Config, findings
         group = text.removeprefix("accessGroup:")
         if group not in config.access_groups:
             findings.unknown_name(path, "access group", group, config.access_groups)
+    # With name matching an entry may be a username, which no check of the file can judge.
     elif text != "*" and not by_name and not is_mattermost_id(_entry_id(text)):
         _check_id(text, path, "user", findings)
 
@@ -196,6 +197,7 @@ def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) ->
     install; it is called only if a provider names one, as it reads the metadata of every installed package.
     """
     findings = Findings()
+    # Without entries there is one agent, and this is its name.
     agents = set(config.agents.entries) or {"main"}
     accounts = {normalize_account_id(name) for name in config.channels.mattermost.accounts} | {"default"}
     _check_gateway(config, findings)
@@ -324,6 +326,7 @@ def _check_choice(choice: ModelChoice, path: str, providers: Mapping[str, Provid
             findings.unknown_name(key, "model provider", provider, {*providers, *BUILT_IN}, otherwise)
         else:
             model_ids = [entry.id for entry in providers[provider].models]
+            # A provider without a list takes any model.
             if model_ids and rest not in model_ids:
                 findings.unknown_name(key, f"model of {provider}", rest, model_ids)
 

@@ -129,6 +129,7 @@ class _Composer:
         if not refused and own.inner and not isinstance(merged.inner, dict):
             refused.append("has keys beside it, so the file must hold an object")
         if refused:
+            # At the top there is no path before it.
             include_path = f"{path}.{INCLUDE}".lstrip(".")
             self.problems.extend(Problem(include_path, message, where=str(where)) for message in refused)
             return own
@@ -144,6 +145,7 @@ class _Composer:
         if not any(file.is_relative_to(root.resolve()) for root in self.roots):
             hint = f"move it there, or list its folder in {ROOTS_VARIABLE}"
             raise _IncludeRefused(f"{name} is outside of {self.roots[0]} ({hint})")
+        # Only the files on the way to this one: including a file twice, side by side, is no circle.
         if file in source.chain:
             chain = " -> ".join(str(step) for step in (*source.chain[source.chain.index(file) :], file))
             raise _IncludeRefused(f"includes itself: {chain}")
@@ -160,6 +162,7 @@ class _Composer:
     def _text(self, file: Path) -> str:
         try:
             with file.open(encoding="utf-8-sig") as opened:
+                # Of the opened file, as another one could have its name by now.
                 status = os.fstat(opened.fileno())
                 # Opening a pipe or a device would wait for ever, or never end.
                 if not stat.S_ISREG(status.st_mode):
@@ -185,6 +188,7 @@ def _merge(lower: _Node, upper: _Node) -> _Node:
         return _Node(merged, upper.location)
     if isinstance(lower.inner, list) and isinstance(upper.inner, list):
         return _Node([*lower.inner, *upper.inner], upper.location)
+    # Two values of which at least one is plain, or that are of different kinds.
     return upper
 
 

@@ -158,12 +158,14 @@ class DraftView:
 
     def with_event(self, event: AgentEvent) -> "DraftView":
         """The view after `event`. `Final` and `Failed` change nothing: `final_plan` turns them into posts."""
+        # The first event ends the wait, whatever it is.
         if self.waiting:
             return evolve(self, waiting="").with_event(event)
         match event:
             case TextDelta():
                 return self._with_text(event.text)
             case Thinking():
+                # Only the last line is ever shown, so the text is kept bounded.
                 return evolve(self, thinking=True, reasoning=(self.reasoning + event.text)[-_KEPT_REASONING:])
             case ToolStarted():
                 return self._with_tool(event)
@@ -246,6 +248,7 @@ class DraftView:
     def _with_text(self, delta: str) -> "DraftView":
         if not self.working:
             return evolve(self, streamed_text=self.streamed_text + delta)
+        # Blanks between two tool calls are no message.
         if not delta.strip():
             return self
         sealed = self.sealed
@@ -268,6 +271,7 @@ class DraftView:
         return evolve(self, work=work, working=True, messages=messages, streamed_text=AppendableText(), sealed=sealed)
 
     def _with_tool(self, event: ToolStarted) -> "DraftView":
+        # Tools whose effect people see anyway make no row, and don't end the text before them.
         if not makes_row(event.name):
             return self
         row = row_of(event, self.style.progress.command_text)
@@ -289,6 +293,7 @@ class DraftView:
         if not reply:
             return self._cut(BlockKind.WORK, block or self._thinking_line())
         text = self._formatted(reply, first=True)
+        # Where both don't fit, the words go before the signs of work.
         if block and len(text) + len(block) + 2 <= self.style.max_chars:
             text = f"{text}\n\n{block}"
         return self._cut(BlockKind.REPLY, text)
@@ -317,6 +322,7 @@ class DraftView:
 
     def _rendered(self, *, rows: bool, note: str = "") -> str:
         work = evolve(self.work, rows=self.work.rows if rows else (), note=note)
+        # A progress draft shows its label even with nothing else to say.
         if work.is_empty and self.style.mode is not StreamMode.PROGRESS:
             return ""
         return self._safe(render(work, self.style.progress, self.style.seed))
@@ -336,6 +342,7 @@ class DraftView:
         """The messages joined, without reasoning; "" while they may still become the silent token `NO_REPLY`."""
         messages = [without_reasoning(text, streaming=True).strip() for text in texts if text.strip()]
         reply = "\n\n".join(filter(None, messages))
+        # Nothing may flash up where the answer turns out to be silence.
         return "" if SILENT_TOKEN.startswith(reply) else reply
 
     def _formatted(self, reply: str, *, first: bool) -> str:

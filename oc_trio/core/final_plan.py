@@ -122,8 +122,10 @@ def plan_final(
             return FreshPosts(texts, preview)
         return EditInPlace(preview, texts[0], texts[1:])
     whole, empty_reason = _answer_posts(clean(end.text), published, rules)
+    # At least one: an answer of which nothing is posted would look like no answer.
     texts = cut_at_posts(whole, max(1, rules.bounds.posts - kept_posts), rules.bounds.posts)
     is_cut = is_cut or len(texts) < len(whole)
+    # Files can't be added to a post by an edit.
     if end.media or end.buttons or (is_cut and len(texts) == 1):
         return FreshPosts(texts, preview, is_cut)
     if not texts:
@@ -181,6 +183,7 @@ def _without_repeated_headers(published: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _remaining_text(text: str, published: tuple[str, ...], rules: ReplyRules) -> str:
+    # Blocks were reformatted on their way into posts; what stays the same is their characters.
     wanted = "".join("".join(block.split()) for block in published)
     prefix = "".join(rules.response_prefix.split())
     if prefix:
@@ -201,6 +204,7 @@ def interrupted_text(text: str, mark: str) -> str:
 
     Idempotent: an earlier mark is removed first, so a turn that was interrupted twice has one.
     """
+    # First the mark of an earlier interruption, or a second one would be added below it.
     text = without_mark(text)
     if not text:
         return mark
@@ -209,6 +213,7 @@ def interrupted_text(text: str, mark: str) -> str:
     tail = f"\n\n{mark}"
     limit = SERVER_LIMIT - len(tail)
     if len(text) > limit:
+        # A draft is one post: what does not fit beside the mark is left out.
         text = chunk(text, limit)[0]
     return text + tail
 
@@ -225,6 +230,7 @@ def without_mark(text: str) -> str:
 def _end_of_prefix(text: str, wanted: str, rules: ReplyRules) -> int | None:
     """The offset in `text` after the characters of `wanted`, ignoring white space; None if it does not begin so."""
     if not rules.allow_channel_mentions:
+        # Escaped mentions have a zero width space that the answer's own text lacks.
         wanted = wanted.replace("\u200b", "")
     matched = 0
     for at, char in enumerate(text):
@@ -263,6 +269,7 @@ def _answer_posts(text: str, published: tuple[str, ...], rules: ReplyRules) -> t
     """The posts that the answer still needs; if none, also the reason."""
     if not text.strip():
         return (), "the agent returned an empty answer"
+    # Before the reasoning is taken off: only an answer that is nothing but the token is silence.
     if text.strip() == SILENT_TOKEN:
         return (), "the agent chose to say nothing"
     if is_reasoning_only(text):

@@ -89,12 +89,14 @@ _SUMMARY_CHARS = 160
 
 def arrive(rules: QueueRules, backlog: Backlog, post: QueuedMessage, *, running: bool, steerable: bool) -> Arrival:
     """What happens to `post`. If the running agent can't be steered, its messages are queued."""
+    # Only an empty queue lets a message start at once: it must not overtake those that wait.
     if not running and not backlog.posts:
         return StartTurn(post)
     if not running:
         return _queued(rules, backlog, post)
     match rules.mode:
         case QueueMode.STEER:
+            # With messages in the queue it would reach the agent before them.
             return SteerTurn(post) if steerable and not backlog.posts else _queued(rules, backlog, post)
         case QueueMode.FOLLOWUP | QueueMode.COLLECT:
             return _queued(rules, backlog, post)
@@ -107,6 +109,7 @@ def next_batch(rules: QueueRules, backlog: Backlog) -> tuple[tuple[str, ...], Ba
     """The triggers that the next turn answers together, and the rest of the queue; None if nothing is queued."""
     if not backlog.posts:
         return None
+    # `steer` answers what it could not steer one by one, as `followup` does.
     count = len(backlog.posts) if rules.mode is QueueMode.COLLECT else 1
     taken = tuple(post.trigger for post in backlog.posts[:count])
     return taken, Backlog(backlog.posts[count:])
@@ -123,6 +126,7 @@ def summary_line(post: QueuedMessage) -> str:
 
 
 def _queued(rules: QueueRules, backlog: Backlog, post: QueuedMessage) -> Queued:
+    # A queue of none would drop every message that comes during a turn.
     cap = max(1, rules.cap)
     if rules.drop is DropRule.NEW and len(backlog.posts) >= cap:
         return Queued(backlog, dropped=(post,))

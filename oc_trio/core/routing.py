@@ -103,6 +103,7 @@ def route_message(
         raise ValueError("a chat of unknown type has no route")
     binding = choose_binding(chat, user, rules.bindings, account=account)
     agent = binding.agent if binding else rules.default_agent
+    # A thread is a conversation of its own, below the channel's session.
     base = _base_session(agent, chat, user, account, rules, binding)
     root = reply_root(kind, rules, post_id=post_id, root_id=root_id)
     session = SessionKey(f"{base}:thread:{root.lower()}") if root else base
@@ -122,6 +123,7 @@ def reply_root(kind: ChatKind, rules: RoutingRules, *, post_id: str, root_id: st
 
 def choose_binding(chat: Chat, user: UserId, bindings: tuple[Binding, ...], *, account: AccountId) -> Binding | None:
     """The most specific matching binding (peer, any peer, team, account, everything); of equals, the first."""
+    # Bindings name the person of a direct channel, since its id says nothing to an operator.
     peer = str(user) if chat.kind is ChatKind.DIRECT else str(chat.channel_id)
     matching = [binding for binding in bindings if _matches(binding, chat, peer, account)]
     return max(matching, key=_specificity, default=None)
@@ -132,12 +134,14 @@ def _matches(binding: Binding, chat: Chat, peer: str, account: AccountId) -> boo
         return False
     if binding.team is not None and binding.team != chat.team_id:
         return False
+    # Mattermost's private channels are `group` in OpenClaw and its open ones `channel`; a binding means both by either.
     if binding.peer_kind is not None and (binding.peer_kind is ChatKind.DIRECT) != (chat.kind is ChatKind.DIRECT):
         return False
     return binding.peer_id in (None, "*") or str(binding.peer_id).lower() == peer.lower()
 
 
 def _specificity(binding: Binding) -> tuple[bool, bool, bool, bool]:
+    # The tuple is compared from the left, so its order is the rule.
     named = binding.peer_id not in (None, "*")
     any_peer = not named and (binding.peer_id == "*" or binding.peer_kind is not None)
     return (named, any_peer, binding.team is not None, binding.account is not None)

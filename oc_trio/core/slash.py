@@ -71,6 +71,7 @@ def cut_description(text: str) -> str:
 def skill_trigger(name: str, prefix: str = PREFIX) -> str:
     """The trigger for a skill, `oc_add_provider` for `Add-Provider`; blank if the name has no usable character."""
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    # A trigger of the prefix alone would say nothing, and all such skills would share it.
     if not word:
         return ""
     return (word if word.startswith(prefix) else prefix + word)[:_TRIGGER_LENGTH]
@@ -83,6 +84,7 @@ def wanted_commands(skills: Iterable[tuple[str, str]] = (), prefix: str = PREFIX
     for name, description in skills:
         trigger = skill_trigger(name, prefix)
         if trigger:
+            # A skill never takes a built-in command's place.
             specs.setdefault(trigger, CommandSpec(trigger, name, cut_description(description or name), "[args]"))
     return tuple(specs.values())
 
@@ -134,6 +136,7 @@ def parse_call(body: bytes, content_type: str) -> SlashCall:
 
 
 def _form(body: bytes) -> dict[str, Any]:
+    # `max_num_fields` bounds the work that a hostile body makes.
     pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     if not all(is_clean(part) for pair in pairs for part in pair):
         raise ValueError("NUL")
@@ -163,6 +166,7 @@ def match_call(call: SlashCall, registered: Sequence[SlashCommand]) -> SlashComm
 
     The tokens of all candidates are compared, each in constant time; a command without a token never matches.
     """
+    # `compare_digest` takes text only if it is ASCII, and a caller may send anything.
     given = call.token.encode("utf-8", "surrogatepass")
     matches = [
         command

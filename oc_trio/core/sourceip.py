@@ -42,12 +42,14 @@ def parse_address(text: str) -> Address | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
+    # One colon is an IPv4 address with a port; an IPv6 address has at least two.
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    # A socket that listens on both families gives IPv4 peers in this form, and rules are written in IPv4.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
@@ -70,6 +72,7 @@ def client_address(
     if address is None or not contains(trust.proxies, address):
         return address
     hops = [hop for header in forwarded_for for hop in header.split(",") if hop.strip()]
+    # Each proxy adds on the right what it saw itself.
     for hop in reversed(hops):
         candidate = parse_address(hop)
         if candidate is None or _may_be_client(candidate, trust):
@@ -96,6 +99,7 @@ def may_call(address: Address | None, allowed: Sequence[Network]) -> bool:
 
 
 def _fold_network(network: Network) -> Network:
+    # Below 96 bits the network holds more than the IPv4-mapped addresses.
     if isinstance(network, IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:

@@ -34,6 +34,7 @@ class MarkdownTable:
 
 def convert_tables(text: str, mode: TableMode) -> str:
     """`text` with its tables rewritten as `mode` says."""
+    # Most texts have no table, and this is called for each preview.
     if mode is TableMode.OFF or "|" not in text:
         return text
     lines = text.split("\n")
@@ -78,6 +79,7 @@ def header_after(text: str, header: str = "", fence: Fence | None = None) -> str
         if fence is not None:
             fence = None if fence.closed_by(line) else fence
             continue
+        # The first line may be the rest of a row that was cut in two.
         if header and (is_row(line) or at == 0):
             continue
         fence = opened_by(line)
@@ -94,6 +96,7 @@ def _table_at(lines: list[str], at: int) -> tuple[MarkdownTable, int] | None:
     end = at + 2
     rows: list[tuple[str, ...]] = []
     while end < len(lines) and is_row(lines[end]):
+        # As GitHub's Markdown: cells beyond the header are dropped, missing ones are empty.
         cells = _cells(lines[end])[: len(header)]
         rows.append(cells + ("",) * (len(header) - len(cells)))
         end += 1
@@ -102,6 +105,7 @@ def _table_at(lines: list[str], at: int) -> tuple[MarkdownTable, int] | None:
 
 def _cells(line: str) -> tuple[str, ...]:
     line = line.strip().removeprefix("|")
+    # An escaped bar belongs to the last cell.
     if line.endswith("|") and not line.endswith("\\|"):
         line = line[:-1]
     return tuple(cell.strip().replace("\\|", "|") for cell in _BAR.split(line))

@@ -15,6 +15,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 def clean(text: str) -> str:
     """`text` without NUL, and with U+FFFD in place of each lone surrogate. Clean text is returned as it is."""
+    # The common case needs no pattern; this runs for every piece of every stream.
     if text.isascii() and "\0" not in text:
         return text
     return _UNCLEAN.sub(lambda match: "" if match[0] == "\0" else REPLACEMENT, text)
@@ -28,6 +29,7 @@ class SurrogateJoiner:
 
     def feed(self, piece: str) -> str:
         """The clean text of `piece`; a high surrogate at its end is held back for the next piece."""
+        # Nearly every piece: nothing is held back and nothing could be.
         if not self._held and (piece.isascii() or is_clean(piece)):
             return clean(piece)
         text = self._held + piece

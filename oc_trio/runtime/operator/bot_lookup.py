@@ -77,8 +77,10 @@ async def look_up_people(
 
 async def _user(api: Api, name: str, base_url: str) -> User:
     try:
+        # Usernames are lower case, and Mattermost answers 400 to others (contract scenario users_by_username).
         user = await (api.users.get(UserId(name)) if is_mattermost_id(name) else api.users.by_username(name.lower()))
     except MattermostRejected as refusal:
+        # 400: no name looks like this; 403: the bot may not see the user; 404: there is none.
         if refusal.status not in (400, 403, 404):
             raise
         raise UnknownPerson(f"there is no user {name} at {base_url}") from None

@@ -98,6 +98,7 @@ def _configuration(loaded: Loaded) -> Iterator[Finding]:
             fix = one.hint or f"correct {one.path}"
             repair = repair_of(str(one))
             yield Finding(Level.FAILED, f"account {account}", one.said, "config.account", fix, repair)
+    # Even where an account is broken: the file itself could be read, and this names it.
     yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"), "config.ok")
     if not loaded.accounts:
         text = "no account is switched on"
@@ -107,6 +108,7 @@ def _configuration(loaded: Loaded) -> Iterator[Finding]:
 async def _no_model(loaded: Loaded) -> list[Finding]:
     """What would keep a start from building its agents."""
     try:
+        # Nothing is sent, so the system's certificates are not loaded.
         async with httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as http:
             build_agents(loaded.config, http, personas=loaded.personas)
     except ConfigError as wrong:

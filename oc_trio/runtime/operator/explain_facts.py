@@ -90,6 +90,7 @@ async def _each(
             try:
                 async with open_outbound_client(loaded, account, await dependencies_for(account)) as outbound:
                     await ask(account, outbound)
+            # Facts are optional: one account's server that fails must not keep the others' from being asked.
             except* OcTrioError as group:
                 facts.problem = f"{account.base_url} could not be asked: {_first(group)}"
         if scope.cancelled_caught:
@@ -110,6 +111,7 @@ async def _why_unseen(
     try:
         post = await outbound.api.posts.get(post_id)
     except MattermostRejected as refusal:
+        # The token is at fault, not the post: the caller says so.
         if refusal.is_auth:
             raise
         if refusal.status == 404:

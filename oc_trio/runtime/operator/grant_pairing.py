@@ -35,6 +35,7 @@ async def look_up(loaded: Loaded, account: Account, entries: Sequence[str]) -> t
                 else:
                     user = await outbound.api.users.by_username(entry)
             except MattermostRejected as refusal:
+                # Anything else says nothing about the person: a failing server must not look like an unknown user.
                 if refusal.status not in (400, 403, 404):
                     raise
                 problem = f"there is no user {entry} at {account.base_url}"

@@ -45,6 +45,7 @@ async def examine_provider(config: Config, name: str, *, deep: bool = False) -> 
     """The findings about one provider and, with `deep`, about each of its models."""
     provider, models = config.models.providers[name], wanted_models(config, name)
     findings: list[Finding] = []
+    # Before the system's certificates are loaded.
     if not _lists_models(provider.api) and not deep:
         return findings
     context = await trio.to_thread.run_sync(ssl.create_default_context)
@@ -141,6 +142,7 @@ class _ModelList:
             findings.append(self.finding(Level.WARNING, text, "model.address", f"write {fix}"))
         try:
             answer = await self._get(self.base)
+            # A refusal of the key shows that the address is right.
             if answer.ids is None and answer.status not in (401, 403) and self._lacks_version:
                 with_version = below(self.base, "/v1")
                 other = await self._get(with_version)
@@ -242,6 +244,7 @@ class _ModelList:
         unknown = [model for model in self.wanted if answer.ids and not is_listed(model, answer.ids)]
         count = "1 model" if len(answer.ids) == 1 else f"{len(answer.ids)} models"
         well = self.finding(Level.OK, f"{where} answers, with {count}", "model.ok")
+        # A list of one name says nothing about the others then.
         if answer.any_name:
             return [well]
         absent = [f'there is no model "{model}" at {where}: {_instead(model, answer.ids)}' for model in unknown]

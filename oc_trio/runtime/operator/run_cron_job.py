@@ -37,6 +37,7 @@ async def wait_for_run(store: Store, run: JobRun, *, seconds: float, every: floa
     with trio.move_on_after(seconds):
         while not current.state.is_end:
             await trio.sleep(min(pause, every))
+            # Most runs are over at once; a long one is not worth a look twenty times a second.
             pause *= 2
             current = await store.cron_runs.get(run.id) or current
     return current
@@ -51,7 +52,9 @@ async def run_job_now(
     StoreError.
     """
     begun = evolve(run, state=RunState.RUNNING, ran_at=dependencies.clock.now_ms())
+    # Before anything is posted: a run that is cut off is in the history all the same.
     await store.cron_runs.record(begun)
+    # What the history says if this is cancelled on the way.
     ended, problem = evolve(begun, state=RunState.FAILED, reason=INTERRUPTED), None
     try:
         sent = await _post(loaded, job, dependencies)
@@ -63,6 +66,7 @@ async def run_job_now(
         ended = evolve(ended, reason=str(problem))
     finally:
         ended = evolve(ended, ended_at=dependencies.clock.now_ms())
+        # Shielded, or Ctrl-C would leave the run as running for ever.
         with trio.move_on_after(_RECORD_SECONDS, shield=True):
             await store.cron_runs.record(ended)
     return ended, problem

@@ -50,6 +50,7 @@ class AccountCheck:
         certificate = await check_certificate(account, dependencies)
         if certificate is not None:
             found.append(certificate)
+            # Every further check would fail for the same reason.
             if certificate.level is Level.FAILED:
                 return found
         try:
@@ -59,6 +60,7 @@ class AccountCheck:
                     channels = await outbound.api.channels.mine()
                 found += _places(outbound, account, teams, channels)
                 found += await self._parts(outbound, account, dependencies, teams, channels)
+        # The client runs tasks of its own, so what goes wrong comes out as a group.
         except* (MattermostError, trio.TooSlowError) as group:
             problem = _first(group)
         if problem is None:
@@ -117,6 +119,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def _unreachable(account: Account, problem: BaseException, dependencies: Dependencies) -> Finding:
     """Why the account can't be served; where the address is to blame, with the one at which Mattermost answers."""
     subject = f"account {account.id}"
+    # Mattermost's refusals have an error id; a proxy's 401 has none, and a new token would not help.
     if isinstance(problem, MattermostRejected) and problem.status in (401, 403) and problem.code:
         fix = "make a new token at Integrations > Bot Accounts, and put it where the old one is"
         return Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", "token.refused", fix)
@@ -125,6 +128,7 @@ async def _unreachable(account: Account, problem: BaseException, dependencies: D
         return Finding(Level.FAILED, subject, f"{account.base_url}: {problem}", "server.private", fix)
     late = isinstance(problem, trio.TooSlowError)
     text = f"{account.base_url}" + (f" does not answer within {_SECONDS:g} s" if late else f": {problem}")
+    # A wrong scheme, port or path is the usual mistake: see whether a Mattermost answers near by.
     found = await find_server(account.base_url, dependencies.environ)
     if found.base_url and found.base_url != account.base_url:
         is_open = account.base_url.startswith("https://") and found.base_url.startswith("http://")
@@ -140,6 +144,7 @@ def _places(
 ) -> list[Finding]:
     """Who the bot is, and where."""
     subject, user = f"account {account.id}", outbound.user
+    # Direct and group channels belong to no team.
     in_teams = [channel for channel in channels if channel.team_id]
     names = [f"{team.name}/{channel.name}" for team in teams for channel in in_teams if channel.team_id == team.id]
     shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")

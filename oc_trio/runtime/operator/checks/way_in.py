@@ -53,6 +53,7 @@ async def check_way_in(
             open_stream=opener,
             ssl_context=dependencies.ssl_context,
         ) as socket:
+            # The ping is made below, where its time is taken and its absence is a finding of its own.
             await socket.greet(ping=False)
             greeted = True
             if hold_seconds:
@@ -65,6 +66,7 @@ async def check_way_in(
                 return Finding(Level.FAILED, subject, text, "socket.no_ping", _LOOK_AT_PROXY)
             took = (trio.current_time() - pinged) * 1000
     except MattermostError as problem:
+        # Greeted, and ended before the time was over.
         if greeted and hold_seconds and not held:
             return _cut(subject, trio.current_time() - began, problem)
         return _refused(subject, server.websocket_url, problem)
@@ -80,6 +82,7 @@ async def _hold(socket: Socket, seconds: float, subject: str, progress: Progress
     until = trio.current_time() + seconds
     while (left := until - trio.current_time()) > 0:
         progress(f"{subject}: held without a word for {seconds - left:.0f} of {seconds:g} s")
+        # In stretches, so that whoever waits sees that something still goes on.
         with trio.move_on_after(min(left, _TELL_SECONDS)):
             while True:
                 await socket.receive()
@@ -89,6 +92,7 @@ async def _ping(socket: Socket) -> bool:
     answered = False
     with trio.move_on_after(_PING_SECONDS):
         async with trio.open_nursery() as nursery:
+            # The reply is seen by whoever receives.
             nursery.start_soon(_receive_all, socket)
             await socket.ping()
             answered = True
@@ -114,10 +118,12 @@ def _refused(subject: str, url: str, problem: MattermostError) -> Finding:
     status, code = 0, ""
     if isinstance(problem, (MattermostRejected, MattermostUnavailable)):
         status, code = problem.status or 0, problem.code
+    # With an error id it would be Mattermost's own answer.
     if status in _GATEWAY_ERRORS and not code:
         text = f"a proxy before Mattermost answers HTTP {status} to {url}: {problem}"
         fix = "let the proxy reach Mattermost for /api/v4/websocket as for the rest of /api/v4"
         return Finding(Level.FAILED, subject, text, "socket.proxy", fix)
+    # What servers answer to a request whose upgrade was taken off on the way.
     if status in (200, 400, 404, 405, 426):
         text = f"a proxy before Mattermost does not pass the WebSocket upgrade of {url} on (HTTP {status})"
         return Finding(Level.FAILED, subject, text, "socket.no_upgrade", f"in nginx: {UPGRADE_LINES}")
