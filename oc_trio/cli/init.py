@@ -350,6 +350,7 @@ class _Setup:
         )
 
     def _write(self, files: "SecretFiles", starter: "Starter") -> None:
+        from oc_trio.agent.address import secrets_in
         from oc_trio.cli.new_files import NewFile, write_new_files
         from oc_trio.cli.prompts import SetupFailed
         from oc_trio.config.starter import starter_text
@@ -359,7 +360,8 @@ class _Setup:
             self._agree_to_replace(file.path)
         # Whoever is here has agreed to replace what was there.
         has_old = any(os.path.lexists(path) for path in (self.options.output, *files.to_write))
-        new.append(NewFile(self.options.output, starter_text(starter), _CONFIG_MODE))
+        is_secret = starter.provider is not None and secrets_in(starter.provider.base_url)
+        new.append(NewFile(self.options.output, starter_text(starter), _SECRET_MODE if is_secret else _CONFIG_MODE))
         try:
             write_new_files(new, overwrite=has_old)
         except OSError as problem:

@@ -41,7 +41,7 @@ def no_config_problem(env: Mapping[str, str], cwd: Path) -> Problem:
     hint = (
         f"to use OpenClaw's: --config {openclaw_files[0]}"
         if openclaw_files
-        else "name one with --config or OC_TRIO_CONFIG"
+        else "write one with oc-trio init, or name one with --config or OC_TRIO_CONFIG"
     )
     return Problem("configuration", f"no file was found; looked for {searched}", hint)
 

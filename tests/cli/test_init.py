@@ -336,6 +336,15 @@ def test_a_model_server_that_wants_a_key(server: Server, models: OtherServer, tm
     assert mode_of(tmp_path / "local-api-key") == 0o600
 
 
+def test_an_address_that_holds_a_password(server: Server, models: OtherServer, tmp_path: Path) -> None:
+    """Then the configuration is readable to its owner only, as the secrets' files are."""
+    address = f"{models.url.replace('http://', 'http://me:pass-word@')}/v1"
+    result = init("--url", server.url, "--token-file", "token", "--model-url", address, "--model", "qwen3")
+    assert result.exit_code == 0, result.output
+    assert mode_of(tmp_path / "oc-trio.toml") == 0o600
+    assert "pass-word" not in result.output
+
+
 def test_a_model_server_with_several_models(server: Server, models: OtherServer) -> None:
     """Without --model it says what there is; /v1 is added where it lacks; an unknown model fails as in doctor."""
     words = ("--url", server.url, "--token-file", "token", "--model-url", models.url)

@@ -55,7 +55,7 @@ def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
     places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", "/etc/oc-trio/config.toml")
     assert problem == (
         f"configuration: no file was found; looked for {', '.join(map(str, places))} "
-        "(name one with --config or OC_TRIO_CONFIG)"
+        "(write one with oc-trio init, or name one with --config or OC_TRIO_CONFIG)"
     )
     theirs = tmp_path / "home" / ".openclaw" / "openclaw.json"
     theirs.parent.mkdir(parents=True)
