@@ -64,7 +64,7 @@ def test_commands_exist(name: str) -> None:
         first, *rest = spelled.split()
         command = main.get_command(context, first)
         if command is None:
-            assert first in ("reads", "lists", "knows", "has", "never"), f"oc-trio {first}"
+            assert first in ("reads", "lists", "knows", "has", "never", "with"), f"oc-trio {first}"
         elif isinstance(command, click.Group) and rest:
             assert command.get_command(context, rest[0]), f"oc-trio {first} {rest[0]}"
 
