@@ -63,7 +63,7 @@ def parts(text: str) -> set[str]:
     ("name", "words"), [("HookDelivery", {"hook", "delivery"}), ("send_or_say", {"send", "or", "say"})]
 )
 def test_a_name_is_taken_apart(name: str, words: set[str]) -> None:
-    """Whatever its style is."""
+    """Camel case and snake case are divided into words."""
     assert words_of(name) == words
 
 

@@ -146,7 +146,7 @@ async def test_a_login_ends(world: World) -> None:
 
 
 def test_the_oldest_login_gives_way() -> None:
-    """There are so many at most."""
+    """Logins are bounded in number: one more than the limit ends the oldest."""
     logins = PageLogins(lambda: 0)
     cookies = [logins.log_in(logins.token) for _ in range(MAX_LOGINS + 1)]
     assert logins.find(cookies[0]) is None
@@ -218,7 +218,7 @@ FORGED = [
 async def test_what_another_page_may_send(
     headers: dict[str, str], fields: dict[str, str], status: int, world: World
 ) -> None:
-    """It changes nothing."""
+    """A request that another site's page could make is refused, and nothing is changed."""
     browser = await world.browser()
     given = {"csrf": await browser.csrf(), "session": "a"} | fields
     reply = await browser.post("/actions/stop", headers, **given)
@@ -226,7 +226,7 @@ async def test_what_another_page_may_send(
 
 
 async def test_a_body_that_does_not_come(world: World, autojump_clock: Jumping) -> None:
-    """It is waited for ten seconds."""
+    """A request whose body never arrives gets 408 after ten seconds."""
     browser, sent = await world.browser(), list[dict[str, object]]()
 
     async def send(message: dict[str, object]) -> None:
@@ -351,7 +351,7 @@ async def test_so_many_watch_at_most(
 async def test_logging_out_ends_the_stream(
     world: World, operator: Browser, nursery: trio.Nursery, autojump_clock: Jumping
 ) -> None:
-    """Nothing that comes later is sent."""
+    """After a logout the event stream sends nothing more."""
     stream = open_stream(nursery, operator)
     await trio.sleep(1)
     await operator.post("/logout", csrf=await operator.csrf())
@@ -378,6 +378,6 @@ async def test_an_action_shows_at_once(
 
 
 async def test_the_events_have_local_names_only(world: World) -> None:
-    """As everything else."""
+    """The event stream is refused under a foreign Host name, as every other path is."""
     reply = await Browser(world.app).send("GET", "/events", {"host": "evil.example"}, b"")
     assert reply.status == 403

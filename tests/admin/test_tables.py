@@ -147,7 +147,7 @@ def test_facts_are_bounded() -> None:
     ],
 )
 def test_the_headline(state: str, more: dict[str, Any], phase: str, tone: str) -> None:
-    """What is wrong comes first."""
+    """The headline names the most serious trouble, and its tone says whether all is well."""
     headline = status_view(status_of({"state": state}, **more)).headline
     assert (headline.phase, headline.tone) == (phase, tone)
 
@@ -157,10 +157,10 @@ def test_the_headline(state: str, more: dict[str, Any], phase: str, tone: str) -
     [(5_000, 4_000, "1 s ago"), (180_000, 0, "3 min ago"), (0, 7_200_000, "in 2 h"), (86_400_000 * 3, 1, "2 d ago")],
 )
 def test_how_long_ago(now: int, at: int, text: str) -> None:
-    """In the largest unit that fits."""
+    """A duration is shown in the largest unit that fits."""
     assert ago(now, at) == text
 
 
 def test_names_become_words() -> None:
-    """Of either spelling."""
+    """Names in camel case and in snake case become words."""
     assert words("openObligations.last_live_at") == "open obligations: last live at"

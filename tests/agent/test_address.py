@@ -35,7 +35,7 @@ def test_below(base: str, url: str) -> None:
 
 @pytest.mark.parametrize("base", ["http://h", "http://h/", "http://h/v1", "http://h/v1/", "http://h/v1/messages"])
 def test_anthropic_with_or_without_version(base: str) -> None:
-    """Both are common."""
+    """A base URL with `/v1` and one without lead to the same path."""
     assert messages_url(base) == "http://h/v1/messages"
     assert messages_url(f"{base}?x=1") == "http://h/v1/messages?x=1"
 

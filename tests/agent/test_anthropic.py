@@ -180,7 +180,7 @@ async def test_a_refusal_is_raised_before_the_first_event(
 
 
 async def test_an_overload_in_the_stream_before_any_text_is_raised() -> None:
-    """It can be asked again."""
+    """An overload before the first text is raised, so that the model can be asked again."""
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     async with serve_model(Reply(body=stream(start(), error))) as server:
         with pytest.raises(AgentUnavailable) as caught:

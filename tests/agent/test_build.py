@@ -37,7 +37,7 @@ def test_every_built_in_api_is_among_them() -> None:
 
 @pytest.mark.parametrize(("spec", "kind"), KINDS)
 async def test_each_api_has_its_agent(spec: AgentSpec, kind: type) -> None:
-    """Nothing is contacted while building."""
+    """Each API builds its agent, without contacting anything."""
     async with client() as http:
         assert type(build_agent(spec, http)) is kind
 

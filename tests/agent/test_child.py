@@ -24,7 +24,7 @@ from tests.logbook import Logbook
     ids=["two", "cut anywhere", "empty", "nothing"],
 )
 async def test_lines(chunks: list[bytes], lines: list[bytes]) -> None:
-    """However the bytes arrive."""
+    """Lines come whole, however the bytes are divided."""
     ours, theirs = trio.testing.memory_stream_one_way_pair()
     reader = LineReader(theirs)
     found: list[bytes] = []

@@ -143,7 +143,7 @@ async def test_silence_has_a_reason() -> None:
 
 
 async def test_it_may_fail_in_its_own_words() -> None:
-    """What it says is passed on."""
+    """The program's own sentences about a failure are passed on."""
     events = await run(program('out("failed", for_user="No luck.", retryable=True)'))
     assert events == [Failed("No luck.", "No luck.", retryable=True)]
 
@@ -169,7 +169,7 @@ async def test_a_broken_program_before_its_first_event(body: str, line: str, for
 
 
 async def test_a_crash_after_its_first_event_is_the_last_event() -> None:
-    """What it said stays."""
+    """What the program had said before it crashed stays."""
     events = await run(program('out("text", text="Half"); sys.exit(1)'))
     assert events[0] == TextDelta("Half")
     assert isinstance(events[-1], Failed)

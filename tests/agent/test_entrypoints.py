@@ -62,7 +62,7 @@ def test_the_documented_package_is_short() -> None:
 
 
 async def test_the_documented_program_answers() -> None:
-    """As `command` would start it."""
+    """The documented program answers when it is started as `command` starts it."""
     agent = CommandAgent(CommandSettings((sys.executable, "-c", example("answer.py"))))
     events = await collect(agent, REQUEST)
     *deltas, final = events
@@ -99,7 +99,7 @@ def test_an_unknown_name_is_the_operators_mistake() -> None:
 
 @pytest.mark.parametrize("event", [TextDelta("\ud83d"), Final("a\0b")], ids=["half an emoji", "NUL"])
 async def test_what_a_package_says_is_cleaned(event: AgentEvent) -> None:
-    """Once, where it comes in."""
+    """Text of another package's agent is cleaned where its events come in."""
     agent = make_agent("x", lambda: lambda _: ScriptedAgent(lambda _: iter([event])), {})
     assert (await collect(agent, REQUEST))[0] in (TextDelta("\ufffd"), Final("ab"))
 

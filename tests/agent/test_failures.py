@@ -50,14 +50,14 @@ TRANSPORT = [
 def test_errors_without_an_answer(
     exc: httpx.HTTPError | httpx.InvalidURL, error: type[AgentError], for_user: str
 ) -> None:
-    """By the exception's type."""
+    """An error of the transport gets its type and its sentence by the type of the exception."""
     found = from_transport(HERE, exc)
     assert (type(found), found.for_user) == (error, for_user)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
 def test_every_5xx_is_theirs(status: int) -> None:
-    """It may work later."""
+    """Every 5xx means that the server is unavailable, and may be asked again later."""
     assert isinstance(from_status(HERE, status, b"", {}), AgentUnavailable)
 
 
@@ -107,7 +107,7 @@ def test_a_provider_s_words_are_clean_and_hide_no_secret() -> None:
     ids=["OpenAI", "Ollama", "FastAPI", "foreign object", "list", "no JSON", "no UTF-8", "too deep"],
 )
 def test_what_an_error_body_says(body: bytes, words: str) -> None:
-    """Whatever shape it has."""
+    """The error text is read from bodies of every known shape."""
     assert error_text(body) == words
 
 

@@ -47,7 +47,7 @@ async def test_the_first_that_answers_answers() -> None:
 
 
 async def test_when_all_are_unavailable_the_last_error_is_raised() -> None:
-    """Nothing is hidden."""
+    """If no model is available, the error of the last one is raised."""
     with pytest.raises(AgentUnavailable, match="two"):
         await collect(Models(gone("one"), gone("two")).agent, REQUEST)
 

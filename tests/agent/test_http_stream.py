@@ -126,7 +126,7 @@ async def test_what_is_no_answer_is_named(reply: Reply) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
 async def test_a_body_that_is_not_compressed_as_it_says_is_a_failure(encoding: str) -> None:
-    """In words, too."""
+    """A body that is not compressed as its header says is a failure with a sentence."""
     reply = Reply(body=b"data: a\n\n", headers=(("content-encoding", encoding),))
     async with serve_model(reply) as server, client() as http:
         with pytest.raises(AgentFailed) as caught:

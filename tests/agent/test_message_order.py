@@ -72,7 +72,7 @@ def check_anthropic(messages: list[dict[str, Any]]) -> None:
 
 @given(MESSAGES, st.booleans())
 def test_openai(messages: list[Message], tools: bool) -> None:
-    """Whatever the transcript holds."""
+    """Every transcript becomes a conversation that the strictest servers take."""
     body = openai_wire.request_body(request(messages), (), "m", {}, tools=tools)
     check_openai(body["messages"])
     text = str(body["messages"])
@@ -82,7 +82,7 @@ def test_openai(messages: list[Message], tools: bool) -> None:
 
 @given(MESSAGES, st.booleans())
 def test_anthropic(messages: list[Message], tools: bool) -> None:
-    """Whatever the transcript holds."""
+    """Every transcript becomes a conversation that the Messages API takes."""
     body = anthropic_wire.request_body(request(messages), (), "m", {}, tools=tools)
     check_anthropic(body["messages"])
     text = str(body["messages"])

@@ -162,14 +162,14 @@ async def test_a_body_that_ends_properly_is_an_answer(finish: str | None) -> Non
 
 @pytest.mark.parametrize("text", ["<think>Hello! How are you?", "<thinking>\nHello! How are you?\n"])
 async def test_a_thought_that_nothing_closes_is_the_answer_where_there_is_no_other(text: str) -> None:
-    """Its words are shown."""
+    """Reasoning without a closing tag is shown if no other text came."""
     body = sse(*(delta(char) for char in text), delta(None, "stop"))
     async with serve_model(Reply(body=body)) as server:
         assert (await ask(server))[-1] == Final("Hello! How are you?", usage=Usage(model="m1"))
 
 
 async def test_a_lone_closing_tag_ends_thinking() -> None:
-    """However it is cut."""
+    """A closing tag without an opening one ends the reasoning, however the deltas are cut."""
     text = "I will think.\n</think>\n\nThe answer is 4."
     async with serve_model(Reply(body=sse(*(delta(char) for char in text), delta(None, "stop")))) as server:
         assert (await ask(server))[-1] == Final("The answer is 4.", usage=Usage(model="m1"))

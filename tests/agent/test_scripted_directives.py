@@ -80,7 +80,7 @@ async def test_anything_else_is_echoed(autojump_clock: trio.testing.MockClock) -
 
 
 async def test_images_are_seen(autojump_clock: trio.testing.MockClock) -> None:
-    """By type and size."""
+    """The answer names each picture's type and size."""
     message = Message(Role.USER, "look", images=(ImagePart("image/png", b"123"),))
     events = await collect(demo_agent(), TurnRequest(AgentId("a"), SessionKey("s"), "", (message,)))
     assert isinstance(events[-1], Final)
@@ -96,7 +96,7 @@ async def test_slow_takes_its_time(autojump_clock: trio.testing.MockClock) -> No
 
 @pytest.mark.parametrize("size", [1, 100, 9000])
 async def test_long_is_as_long_as_asked(size: int, autojump_clock: trio.testing.MockClock) -> None:
-    """In characters."""
+    """The length of the answer is that of the directive, in characters."""
     assert len((await final(f"!long {size}")).text) == size
 
 

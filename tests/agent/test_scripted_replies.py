@@ -21,7 +21,7 @@ def test_sums(text: str, answer: str) -> None:
 
 
 def test_only_the_last_five_are_recalled() -> None:
-    """With their numbers."""
+    """The last five questions are recalled, with their numbers."""
     questions = [Message(Role.USER, f"word {at}") for at in range(1, 8)]
     answer = reply((*questions, Message(Role.USER, "what did I say?")))
     assert answer.splitlines()[2:] == [f"{at}. word {at}" for at in range(3, 8)]

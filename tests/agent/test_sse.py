@@ -54,7 +54,7 @@ def test_what_is_encoded_is_decoded(values: list[str], end: str, data: st.DataOb
 
 @given(st.binary(max_size=200))
 def test_garbage_is_never_an_error(stream: bytes) -> None:
-    """Whatever arrives, the decoder goes on."""
+    """The decoder goes on after anything that is no event."""
     assert decode(stream) == decode(*(bytes([byte]) for byte in stream))
 
 

@@ -92,7 +92,7 @@ async def test_an_error_first_is_raised() -> None:
 async def test_an_error_later_is_the_last_event(
     kind: type[AgentUnavailable] | type[AgentFailed], retryable: bool
 ) -> None:
-    """What was said stays said."""
+    """An error after the first event becomes the last event, and the text before it stays."""
 
     async def produce(emit: Emit) -> None:
         await emit(TextDelta("a"))

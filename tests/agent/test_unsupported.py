@@ -97,7 +97,7 @@ async def test_a_refusal_under_200_counts_too() -> None:
 
 
 async def test_nothing_is_asked_again_after_the_first_word() -> None:
-    """It would be said twice."""
+    """After the first text a refusal ends the turn: a repeat would say that text twice."""
     chunks = {"choices": [{"delta": {"content": "Half"}}]}, {"error": {"message": "m does not support tools"}}
     async with serve_model(Reply(body=sse(*chunks))) as server, client() as http:
         events = await collect(OpenAIAgent(OpenAISettings(server.base_url, "m"), http), turn(Tools()))
@@ -509,7 +509,7 @@ async def test_the_room_that_this_conversation_leaves(words: str, room: int) -> 
 
 
 async def test_a_conversation_that_leaves_no_room_is_too_long() -> None:
-    """It is not asked again."""
+    """A conversation that leaves no room for an answer fails without another request."""
     words = (
         "This model's maximum context length is 8192 tokens. However, you requested 9192 tokens (9000 in the "
         "messages, 192 in the completion). Please reduce the length of the messages or completion."
@@ -619,7 +619,7 @@ async def test_reasoning_that_another_model_never_gave(words: str) -> None:
 
 
 async def test_a_server_that_takes_back_what_it_said() -> None:
-    """It is not asked for ever."""
+    """A server that demands a field and then refuses it is asked three times at most."""
     before = Message(Role.USER, "go"), Message(Role.ASSISTANT, "", tool_calls=(ToolCall("1", "look", {}),))
     wants, refuses = refusal("Missing `reasoning_content` field"), refusal("'reasoning_content' is unsupported")
     async with serve_model(*[wants, refuses] * 2) as server, client() as http:

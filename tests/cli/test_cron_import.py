@@ -180,7 +180,7 @@ def test_names_that_mean_nothing_here(server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_state(server: Server, tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
-    """It says what to name instead."""
+    """The error for a path without jobs says what to name instead."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
     refused = server.run("cron", "import", str(tmp_path / name))

@@ -89,7 +89,7 @@ def test_a_proxy_that_ends_quiet_connections(server: Server, front: Front) -> No
 
 
 def test_polling_needs_no_websocket(server: Server, front: Front) -> None:
-    """Nothing is opened."""
+    """With `connection.mode = "poll"` no websocket is opened."""
     front.answer = page("502 Bad Gateway")
     server.config.write_text(server.config.read_text() + '[channels.mattermost.connection]\nmode = "poll"\n')
     assert "socket.unused" in findings(server, 0)

@@ -126,7 +126,7 @@ def test_clocks(ahead: int, code: str, text: str) -> None:
 
 
 def test_a_clock_that_is_wrong(server: Server) -> None:
-    """By the server's `Date`."""
+    """The clock is compared with the `Date` that the server sends."""
     assert findings(server, 0)["clock.ok"]["text"] == "this machine's clock agrees with Mattermost's"
     with a_front(server.url) as front:
         front.date = formatdate(time.time() - 7200, usegmt=True).encode()
@@ -139,7 +139,7 @@ def test_a_clock_that_is_wrong(server: Server) -> None:
     [("55s", 55), ("1min 30s", 90), ("90", 90), ("1h", 3600), ("infinity", float("inf")), ("soon", None), ("", None)],
 )
 def test_durations(text: str, seconds: float | None) -> None:
-    """As systemd writes them."""
+    """Durations are read in the spellings that systemd prints."""
     assert duration(text) == seconds
 
 
@@ -238,7 +238,7 @@ def test_certificates(
 
 
 def test_a_certificate_without_a_date() -> None:
-    """Nothing is said of it."""
+    """A certificate whose end is not known makes no finding."""
     assert certificate_finding("certificate", "chat.example", "", 0.0) is None
 
 

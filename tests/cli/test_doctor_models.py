@@ -222,7 +222,7 @@ def test_anthropic(server: Server, host: ModelHost) -> None:
 
 
 def test_trouble_of_the_server(server: Server, host: ModelHost) -> None:
-    """Its words, on one line."""
+    """The server's own error text is quoted on one line."""
     host.routes["/v1/models"] = (503, "text/plain", "loading\nthe model")
     more = f'apiKey = "{KEY}"'
     ((level, text),) = provider(server, f"{host.url}/v1", more=more)

@@ -49,7 +49,7 @@ def test_built_in_and_configured(tmp_path: Path) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    """The same with fields."""
+    """The JSON output has the rows of the table, with a field for each column."""
     file = tmp_path / "c.toml"
     file.write_text(CONFIG)
     rows = {row["name"]: row for row in json.loads(run(tmp_path, "--json", "--config", str(file)).stdout)}

@@ -229,7 +229,7 @@ def test_another_channel_is_refused(line: str) -> None:
 
 
 def test_another_platform_is_refused() -> None:
-    """Where it is an argument."""
+    """Another platform as an argument is refused with a sentence."""
     refused = CliRunner().invoke(main, ["pairing", "approve", "telegram", "ABCD2345"])
     assert refused.exit_code == 2
     assert "Mattermost only, not to 'telegram'" in refused.stderr

@@ -81,7 +81,7 @@ def test_without_a_journal_there_is_nothing_to_keep(state: Path) -> None:
 
 
 def test_a_running_gateway_keeps_its_journal(state: Path) -> None:
-    """Its lock is held."""
+    """While a gateway holds the journal's lock, nothing is restored."""
     backup = state.parent / "backup.sqlite3"
     make_journal(backup, "from the backup")
     with file_lock(state / "journal.sqlite3.lock"):

@@ -51,7 +51,7 @@ CHARACTERS = [
 
 @pytest.mark.parametrize(("value", "words"), CHARACTERS)
 def test_characters(tmp_path: Path, value: str, words: str) -> None:
-    """Each by its name in Unicode."""
+    """Each character that can't be in a secret is named as Unicode names it."""
     result = oc_trio(tmp_path, ["config", "check"], HEAD + f'botToken = "{value}"\n')
     assert result.exit_code == 78
     assert f"channels.mattermost.botToken: {words}" in result.output

@@ -229,7 +229,7 @@ class TestInstall:
         assert not (tmp_path / "secrets").exists()
 
     def test_a_configuration_that_the_service_cannot_read_stops_it(self, tmp_path: Path, service: Path) -> None:
-        """With the command that mends it."""
+        """The refusal prints the command that mends the permissions."""
         (service / "config.toml").chmod(0o600)
         code, output = self.run(tmp_path)
         assert code == 78
@@ -237,7 +237,7 @@ class TestInstall:
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_others_than_root_are_told(self, tmp_path: Path, service: Path) -> None:
-        """In one line."""
+        """Without the rights of root it ends with one line that says so."""
         (tmp_path / "units").mkdir()
         (tmp_path / "units").chmod(0o500)
         code, output = self.run(tmp_path, ALERTS_TOKEN="t", TEAM_KEY="k", OPENAI_API_KEY="o")

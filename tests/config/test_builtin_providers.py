@@ -69,7 +69,7 @@ def test_an_entry_may_say_a_part(load_text: LoadText) -> None:
 
 
 def test_which_models_see_is_known_unless_the_file_says_it(load_text: LoadText) -> None:
-    """Of the provider's own address."""
+    """At a provider's own address it is known which models take images; the file overrides it."""
     rest = '[models.providers.openai]\nmodels = [{ id = "gpt-4o", images = false }, { id = "gpt-3.5-turbo" }]\n'
     provider = load_text(toml("openai/gpt-5.4", rest), env={**ENV, "OPENAI_API_KEY": "k"}).config.models.providers
     takes_images = {model.id: model.images for model in provider["openai"].models}

@@ -31,7 +31,7 @@ def variables(home: Path, text: str, values: Mapping[str, Any] | None = None, **
     ],
 )
 def test_lines(tmp_path: Path, line: str, value: str) -> None:
-    """As dotenv has them."""
+    """Lines of a .env file are read as the dotenv package reads them."""
     assert variables(tmp_path, f"# first\n\n{line}\n") == {"A": value}
 
 
@@ -42,7 +42,7 @@ def test_the_first_that_has_a_name_wins(tmp_path: Path) -> None:
 
 
 def test_openclaw_s_own_folder_may_be_elsewhere(tmp_path: Path) -> None:
-    """By OPENCLAW_STATE_DIR, as there."""
+    """OPENCLAW_STATE_DIR moves OpenClaw's folder, as it does in OpenClaw."""
     (tmp_path / ".env").write_text("A=1")
     made = environment(Document(), {"HOME": "/nowhere", "OPENCLAW_STATE_DIR": str(tmp_path)}, Findings())
     assert made["A"] == "1"

@@ -41,7 +41,7 @@ def test_which_profile_counts(tmp_path: Path) -> None:
 
 
 def test_older_logins_are_in_files(tmp_path: Path) -> None:
-    """Those of the database win."""
+    """Keys are read from older files as well; a key in the database goes before them."""
     file = tmp_path / "agents" / "main" / "agent" / "auth-profiles.json"
     file.parent.mkdir(parents=True)
     file.write_text(

@@ -31,7 +31,7 @@ def test_a_long_block_is_cut() -> None:
 
 
 def test_the_end_flushes_whatever_is_left() -> None:
-    """However little, nothing is lost."""
+    """At the end the rest is flushed, however short it is."""
     waiting, _ = with_block(PendingText(), "x", 0.0, RULES)
     waiting, posts = flush(waiting)
     assert posts == ("x",)

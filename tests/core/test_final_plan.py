@@ -132,7 +132,7 @@ def test_blocks_line_up_without_a_prefix() -> None:
 
 
 def test_a_torn_code_span_does_not_bare_a_broadcast() -> None:
-    """Each chunk is escaped by itself."""
+    """Each chunk is escaped by itself, since a cut code span no longer hides a mention."""
     assert split_reply("`aa @all b`", ReplyRules(limit=8)) == (f"`aa @{ZERO_WIDTH_SPACE}all", "b`")
 
 
@@ -222,7 +222,7 @@ def test_words_that_were_said_stay_above_a_failure(
 
 
 def test_the_sentence_is_a_post_of_its_own_where_the_words_leave_no_room() -> None:
-    """It is never cut away."""
+    """An error sentence that does not fit below the text becomes a post."""
     plan = plan_final(NONE, Failed("Sorry.", "x"), evolve(RULES, limit=20), streamed_text="word " * 11)
     assert isinstance(plan, FreshPosts)
     assert plan.texts[-1].endswith("Sorry.")

@@ -37,7 +37,7 @@ def payload(**fields: Any) -> dict[str, Any]:
 
 
 def test_an_agent_turn_comes_over_whole() -> None:
-    """Nothing of it differs."""
+    """A job with an agent turn is carried over without a difference."""
     carried = carry_over(raw(), RULES)
     assert carried.differences == ()
     assert carried.job == ScheduledJob(
@@ -71,7 +71,7 @@ def test_an_agent_turn_comes_over_whole() -> None:
     ],
 )
 def test_schedules(schedule: object, timing: object) -> None:
-    """Of today's and of older releases."""
+    """Schedules of current and of older releases are carried over."""
     carried = carry_over(raw(schedule=schedule), RULES)
     assert carried.job is not None, carried.refusal
     assert carried.job.timing == timing
@@ -171,7 +171,7 @@ def test_a_system_event_becomes_a_prompt() -> None:
     ],
 )
 def test_payloads_of_older_releases(job: Mapping[str, Any]) -> None:
-    """As OpenClaw's own repair reads them."""
+    """Older payloads are read as OpenClaw's own repair reads them."""
     carried = carry_over({**raw(), **job}, RULES)
     assert carried.job is not None, carried.refusal
     assert carried.job.prompt == "x"

@@ -112,7 +112,7 @@ def test_the_cap_on_edits_holds_back_previews_but_never_the_answer() -> None:
 
 
 def test_the_last_text_does_not_wait_for_the_interval() -> None:
-    """What is complete goes first."""
+    """A complete text is written at once, before the interval is over."""
     state = seal_block(drafted("Hello"), "Hello you.")
     assert next_step(state, 0.0, INTERVAL, RULES) == Edit(POST, "Hello you.")
     assert written(state, 0.0).phase is DraftPhase.SEALED
@@ -154,7 +154,7 @@ def test_a_draft_that_somebody_deleted_is_not_edited_again() -> None:
 
 
 def test_a_block_that_somebody_deleted_stays_sealed() -> None:
-    """Nothing leads out of sealed."""
+    """A deletion does not change the phase of a sealed block."""
     state = seal_block(drafted("Hello"), "Hello")
     assert post_deleted(state) == state
 

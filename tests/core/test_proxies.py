@@ -86,7 +86,7 @@ def test_a_proxy_with_a_password_and_tls() -> None:
     "value", ["socks5://s.test:1080", "http://", "http://p.test:port", "http://[::1", "http://u:secret@:80"]
 )
 def test_a_bad_proxy_is_named_by_its_variable(value: str) -> None:
-    """Its value may hold a password."""
+    """The error names the variable and not its value, which may hold a password."""
     with pytest.raises(BadProxy, match="HTTPS_PROXY") as caught:
         proxy_for("https://mm.test", {"HTTPS_PROXY": value})
     assert "secret" not in str(caught.value)

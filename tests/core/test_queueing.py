@@ -70,7 +70,7 @@ def test_the_line_of_a_dropped_post_is_short() -> None:
     ],
 )
 def test_next_batch(rules: QueueRules, backlog: Backlog, expected: tuple[tuple[str, ...], Backlog] | None) -> None:
-    """What waits becomes the next turn."""
+    """The queued messages, one or all by the mode, become the next turn."""
     assert next_batch(rules, backlog) == expected
 
 

@@ -47,7 +47,7 @@ def test_what_stands_below_the_messages_is_left() -> None:
     ],
 )
 def test_names_are_filled_in(template: str, prefix: str) -> None:
-    """Whatever their case; unknown ones stay."""
+    """Variables are filled in whatever their case; unknown ones stay as they are."""
     assert reply_prefix(template, identity="Otto", model="local/qwen3", thinking="high") == prefix
 
 

@@ -37,7 +37,7 @@ def result(tokens: int = 10) -> TranscriptEntry:
     ],
 )
 def test_kept(entries: list[TranscriptEntry], budget: int, expected: tuple[int, ...]) -> None:
-    """What is kept makes sense alone."""
+    """The entries within the budget begin where a conversation may begin."""
     assert entries_within_budget(entries, budget) == expected
 
 

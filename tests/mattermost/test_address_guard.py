@@ -90,7 +90,7 @@ async def port(nursery: trio.Nursery) -> int:
     ],
 )
 async def test_a_name_is_judged_by_its_address(names: Names, address: str, policy: NetPolicy, allowed: bool) -> None:
-    """Whatever it is called."""
+    """A host is allowed or refused by the address that its name resolves to."""
     names.known["mm.test"] = [address]
     if allowed:
         assert [str(one) for one in await AddressGuard(policy).addresses("mm.test", 443)] == [address]
@@ -146,7 +146,7 @@ async def test_the_next_address_is_tried_when_one_refuses(names: Names, port: in
 
 
 async def test_the_last_refusal_comes_out(names: Names) -> None:
-    """Nobody answers on any of them."""
+    """If no address accepts the connection, the error of the last one is raised."""
     names.known["mm.test"] = ["127.0.0.2", "127.0.0.3"]
     with pytest.raises(OSError, match=r"127\.0\.0\.3"):
         await AddressGuard(OPEN).dial("mm.test", 1)

@@ -31,7 +31,7 @@ from oc_trio.mattermost.socket import TOO_LARGE
     ],
 )
 def test_frames(frame: Frame, expected: Input) -> None:
-    """Each frame has one meaning."""
+    """Each kind of frame becomes its input to the connection's state machine."""
     assert input_from_frame(frame) == expected
 
 

@@ -55,7 +55,7 @@ async def test_another_token_is_tried_at_once(autojump_clock: trio.testing.MockC
 
 
 async def test_a_poller_tries_another_token_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """The same without a websocket."""
+    """With polling, a rotated token is tried at once as well."""
     recorder = Rotating()
 
     async def connected(_resumed: bool) -> None:

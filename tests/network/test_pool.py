@@ -139,7 +139,7 @@ async def test_a_proxy_that_cannot_be_used_is_a_transport_error() -> None:
 
 
 async def test_a_tunnel_carries_bytes_both_ways() -> None:
-    """As a websocket's upgrade needs it."""
+    """A tunnel through a proxy passes bytes in both directions, as a websocket needs it."""
     async with serve(HttpServer()) as upstream, serve(HttpServer(upstream=upstream.port)) as server:
         proxy = Proxy("127.0.0.1", server.port, "HTTP_PROXY", "me", "secret")
         stream = await open_tunnel(proxy, "mm.test", 8065, ssl.create_default_context())

@@ -28,7 +28,7 @@ async def test_no_budget_is_no_wait(autojump_clock: Clock) -> None:
 
 
 async def test_an_idle_gateway_does_not_wait(autojump_clock: Clock) -> None:
-    """Nothing runs: nothing to wait for."""
+    """A drain without a running turn ends at once."""
     await Drain().idle(lambda: True)
     assert trio.current_time() == 0.0
 

@@ -66,7 +66,7 @@ async def test_a_defect_ends_at_the_border(boundary: ErrorBoundary, logbook: Log
 
 
 async def test_what_goes_well_leaves_no_trace(boundary: ErrorBoundary, logbook: Logbook) -> None:
-    """Nothing is returned, logged or counted."""
+    """Without an error nothing is returned, logged or counted."""
     assert await boundary.contain(trio.lowlevel.checkpoint, "turn") is None
     assert (logbook.events, counted(boundary)) == ([], 0)
 
@@ -210,7 +210,7 @@ async def test_a_draft_that_can_not_be_finished(harness: Harness, logbook: Logbo
 
 
 async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:
-    """As an agent that does."""
+    """An exception out of a tool fails the message like one out of the agent."""
 
     class RaisingTools:
         specs = ()

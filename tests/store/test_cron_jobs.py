@@ -68,7 +68,7 @@ async def test_new_times_count_from_now(store: Store) -> None:
 
 
 async def test_a_refused_change_changes_nothing(store: Store) -> None:
-    """What the change raises comes out."""
+    """If the change raises, its error comes out and the job stays as it was."""
     job = await store.cron_jobs.add(DAILY, 100)
 
     def refuse(_before: ScheduledJob) -> ScheduledJob:
@@ -103,7 +103,7 @@ async def test_there_is_a_most_of_jobs() -> None:
 
 
 async def test_a_damaged_job_is_named(store: Store) -> None:
-    """As every other row is."""
+    """A damaged row is named with its table and key, as in every other table."""
     job = await store.cron_jobs.add(DAILY, 100)
     await store._engine.run(lambda tx: tx.run("UPDATE cron_jobs SET body = '{' WHERE id = ?", job.id))
     with pytest.raises(StoreUnusable, match="cron_jobs, id daily-news"):

@@ -129,7 +129,7 @@ async def test_an_end_and_its_words_are_one(store: Store) -> None:
 
 
 async def test_the_post_in_the_place_of_the_words(store: Store) -> None:
-    """It is noted as they are."""
+    """A post that replaces the notice is recorded with the obligation, as the notice would be."""
     owed = await owe(store, "p1")
     await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, notice(owed))
     row = outgoing(f"instead.{notice_id(owed.id)}")

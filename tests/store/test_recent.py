@@ -42,7 +42,7 @@ async def test_what_ended_lately(store: Store) -> None:
 
 
 async def test_only_so_many_rows(store: Store) -> None:
-    """It is for a look."""
+    """The list is bounded, and has the newest rows."""
     for number in range(MAX_ROWS + 5):
         item = await admitted(store, f"p{number}", number)
         await store.obligations.close([item], delivered(), 100 + number)

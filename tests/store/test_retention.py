@@ -66,7 +66,7 @@ async def test_what_is_past_goes(store: Store) -> None:
 
 
 async def test_what_is_young_stays(store: Store) -> None:
-    """Nothing goes before its time."""
+    """No row is deleted before its retention is over."""
     await fill(store)
 
     assert await store.prune(15) == 0

@@ -70,7 +70,7 @@ def test_a_new_file(tmp_path: Path) -> None:
 
 
 def test_a_new_file_that_fails(tmp_path: Path) -> None:
-    """Nothing is left of it."""
+    """A file that could not be written is removed again."""
     with pytest.raises(ValueError, match="no more"), new_file(tmp_path / "copy"):
         raise ValueError("no more")
     assert entries(tmp_path) == []

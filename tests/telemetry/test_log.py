@@ -117,7 +117,7 @@ class Odd:
     ],
 )
 def test_a_secret_is_cut_out_of_any_value(value: object, cleaned: object) -> None:
-    """By value, wherever it turns up."""
+    """A secret is cut out by its value, in whatever field it appears."""
     assert Redactor([SECRET]).clean(value) == cleaned
 
 
@@ -268,7 +268,7 @@ def test_an_odd_exception_forges_no_line() -> None:
 
 
 def test_a_terminal_that_is_not_utf8_loses_nothing() -> None:
-    """What it can't show is escaped."""
+    """Characters that the terminal can't show are escaped."""
     raw = io.BytesIO()
     configure(json=False, stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     get_logger().info("grün")

@@ -104,7 +104,7 @@ async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(
 
 
 async def test_a_stop_is_heard_before_the_server_is_reached(harness: Harness, logbook: Logbook) -> None:
-    """There is nothing to drain yet."""
+    """A stop ends an account that never reached its server, without a drain."""
     refusals = ServerRefusals(harness)
     refusals.is_refusing, refusals.skip = True, 1
 

@@ -68,6 +68,6 @@ async def test_a_host_that_swallows_requests(harness: Harness) -> None:
 
 
 async def test_a_gateway_that_is_not_called_back(harness: Harness) -> None:
-    """There is nothing to try."""
+    """Without callbacks there are no round trips."""
     await harness.start()
     assert await trips(harness) == {}

@@ -50,7 +50,7 @@ async def test_a_replaced_token_is_taken_and_told(file: Path) -> None:
 
 
 async def test_the_same_token_is_no_news(file: Path) -> None:
-    """Nothing is told, nothing is logged."""
+    """A token that was read again unchanged is neither reported nor logged."""
     rotated: list[str] = []
     token = token_of(file, rotated)
     with structlog.testing.capture_logs() as lines:

@@ -58,7 +58,7 @@ def test_it_is_scaled_down(width: int, height: int, expected: tuple[int, int]) -
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 def test_it_is_made_to_fit_the_bytes(mode: str) -> None:
-    """By quality first, by size then."""
+    """A picture that is too large loses quality first, then size."""
     data = encoded(noise(300, 300).convert(mode), "PNG")
     for most in (60_000, 40_000, 15_000):
         made = fit(data, ImageBounds(most_bytes=most))
@@ -101,7 +101,7 @@ def test_where_it_was_taken_stays_here(data: bytes) -> None:
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_the_first_frame_stands_for_an_animation(form: str) -> None:
-    """And the model is told so."""
+    """The model gets the first frame and a note that there were more."""
     made = fit(animation(form), BOUNDS)
     picture = opened(made.data)
     assert getattr(picture, "n_frames", 1) == 1
@@ -196,7 +196,7 @@ def test_alpha_on_white() -> None:
     ],
 )
 def test_a_bomb_is_not_decoded(data: bytes) -> None:
-    """Its header is enough."""
+    """A decompression bomb is refused by its header alone."""
     with pytest.raises(PictureUnusable, match="too many pixels"):
         fit(data, BOUNDS)
 
@@ -234,6 +234,6 @@ def test_a_tiff_of_many_fields_is_not_decoded() -> None:
     ],
 )
 def test_garbage_is_one_error(data: bytes) -> None:
-    """With words."""
+    """Everything that is no picture raises the same error, with a sentence."""
     with pytest.raises(PictureUnusable, match=r"it is damaged|can't be read as a picture"):
         fit(data, BOUNDS)

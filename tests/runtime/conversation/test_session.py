@@ -219,7 +219,7 @@ async def test_steered_jobs_join_or_wait(recorder: Recorder) -> None:
 
 
 async def test_a_steered_job_is_taken_back(recorder: Recorder) -> None:
-    """Before the runner took it up."""
+    """A steered message can be withdrawn until the agent has taken it."""
     recorder.rules = QueueRules(QueueMode.STEER, debounce=0.0)
     session = a_session(recorder)
     await play(

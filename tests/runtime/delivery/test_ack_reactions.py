@@ -30,7 +30,7 @@ async def test_a_message_is_seen_and_then_done(harness: Harness, last: Step, sho
 
 
 async def test_a_stopped_message(harness: Harness) -> None:
-    """It is neither done nor failed."""
+    """A message whose turn was stopped gets neither reaction."""
     await harness.start(ACKS)
     harness.script = [Pause(60)]
     question = harness.say("@helper go")
@@ -55,7 +55,7 @@ async def test_a_refused_reaction(harness: Harness) -> None:
 
 
 async def test_none_by_default(harness: Harness) -> None:
-    """Nobody asked for reactions."""
+    """Without `ackReactions` no reaction is added."""
     await harness.start()
     harness.script = [Say("yes")]
     harness.say("@helper go")

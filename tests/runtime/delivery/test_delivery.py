@@ -463,7 +463,7 @@ async def test_a_post_that_the_server_fails_at_is_given_up(
 
 @no_time
 async def test_a_failing_post_whose_event_comes_nevertheless(delivery: Delivery, server: FakeServer) -> None:
-    """What stands is no failure."""
+    """A post whose event arrives counts as sent, though its request failed."""
     server.plan = [LOST]
     with pytest.raises(MattermostUnavailable):
         await delivery.post(message())

@@ -78,7 +78,7 @@ def test_both_the_path_and_the_urls_path_are_open() -> None:
 
 
 def test_without_native_commands_no_path_is_open() -> None:
-    """What nobody uses is not there."""
+    """Without native commands their path does not exist."""
     made, _ = loaded()
     registry = build_registry(made.accounts)
     assert (registry.command_paths, list(registry.click_sources)) == ((), ["default"])

@@ -41,7 +41,7 @@ def test_what_is_tried_first(typed: str, first: list[str]) -> None:
 
 @pytest.mark.parametrize("typed", ["", "   ", "ftp://a.example", "http://", "http://u:p@a.example", "a b.example"])
 def test_what_can_be_no_address(typed: str) -> None:
-    """Nothing is asked."""
+    """Text that can't be an address is refused before any request."""
     with pytest.raises(BadUrl):
         list(candidates(typed))
 

@@ -109,7 +109,7 @@ def test_the_journal_lies_in_the_state_directory(tmp_path: Path) -> None:
 
 
 def test_a_database_is_used_where_one_is_named(tmp_path: Path) -> None:
-    """Then no directory is made."""
+    """With `store.url` no state directory is made."""
     config = loaded(tmp_path, store={"url": "postgresql://oc@db.test/journal"})
     assert journal_location(config) == "postgresql://oc@db.test/journal"
     assert not (tmp_path / "state").exists()

@@ -92,7 +92,7 @@ async def test_a_bare_stop_in_a_direct_message(harness: Harness) -> None:
 
 
 async def test_a_stop_with_nothing_to_stop(harness: Harness) -> None:
-    """It is acknowledged all the same."""
+    """A stop without a running turn is acknowledged, too."""
     await harness.start()
     question = harness.say("@helper stop")
     await harness.settled()
@@ -256,7 +256,7 @@ async def test_the_bot_is_removed_from_the_channel(harness: Harness) -> None:
 
 
 async def test_the_channel_is_archived(harness: Harness) -> None:
-    """As with a removal."""
+    """Archiving the channel ends the turn as removing the bot does."""
     await harness.start()
     question = await begun(harness)
     harness.world.membership.archive(harness.square, harness.alice)
@@ -298,7 +298,7 @@ async def test_the_gateway_drains(harness: Harness) -> None:
 
 
 async def test_a_turn_that_ends_within_the_drain(harness: Harness) -> None:
-    """It is not cut off."""
+    """A turn that ends within the drain is not cut off."""
     await harness.start(gateway={"drainSeconds": 60})
     harness.script = [Say("one two three four five six", delay=0.5)]
     question = harness.say("@helper count")

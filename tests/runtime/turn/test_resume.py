@@ -74,7 +74,7 @@ async def test_a_block_without_a_place_is_removed(harness: Harness) -> None:
 
 
 async def test_sent_blocks_of_an_earlier_run(harness: Harness) -> None:
-    """The same without drafts."""
+    """Blocks that were posted before a crash are not posted again, without drafts as well."""
     settings: dict[str, Any] = {"streaming": {"mode": "off", "block": {"enabled": True, "coalesce": COALESCE}}}
     await harness.start(settings)
     harness.script = [Say("First of all.\n\nAnd"), Pause(600)]

@@ -56,7 +56,7 @@ def typing_events(connection: WebConn) -> list[str]:
 
 
 async def test_without_a_websocket_typing_goes_by_a_request(harness: Harness) -> None:
-    """As with `connection.mode = "poll"`."""
+    """With `connection.mode = "poll"` typing is sent by REST."""
     await harness.start({"connection": {"mode": "poll"}})
     eyes = watch(harness)
     harness.script = [Pause(9), Say("done")]
