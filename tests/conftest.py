@@ -24,7 +24,16 @@ settings.register_profile("no-deadline", settings(), deadline=None)
 settings.load_profile("no-deadline")
 # The quick run is for while one works; scripts/test plays all examples.
 settings.register_profile("quick", settings.get_profile("no-deadline"), max_examples=20)
-_CLEARED = ("OC_TRIO_", "MATTERMOST_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
+_CLEARED = (
+    "OC_TRIO_",
+    "MATTERMOST_",
+    "XDG_",
+    "NOTIFY_",
+    "WATCHDOG_",
+    "STATE_DIRECTORY",
+    "CREDENTIALS_DIRECTORY",
+    "OTEL_",
+)
 _KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES")  # these are for the tests themselves
 
 # Without byte code every process compiles everything again: collecting takes three times as long, and programs that

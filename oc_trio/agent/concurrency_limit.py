@@ -20,6 +20,9 @@ class LimitedAgent:
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[AsyncIterator[AgentEvent]]:
         """The agent's own stream, once the limiter admits it."""
+        waiting = request.span.child("wait for the model's endpoint")
         # Held until the stream is left: the whole turn counts, with the calls of tools between its requests.
-        async with self.limiter, self.agent.run(request) as events:
-            yield events
+        async with self.limiter:
+            waiting.end()
+            async with self.agent.run(request) as events:
+                yield events

@@ -33,6 +33,7 @@ class FallbackAgent:
                 # model is this one's own problem.
                 if isinstance(exc, AgentFailed) and not exc.another_may_do:
                     raise
+                request.span.event("fallback", {"error.type": type(exc).__name__})
                 log.warning("model unavailable, trying the next", reason=str(exc), left=len(self.agents) - at - 1)
         last = len(self.agents) - 1
         return await stack.enter_async_context(

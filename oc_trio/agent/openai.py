@@ -6,6 +6,7 @@ bytes, `tool_loop` the loop of tool calls.
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.tool_loop import MAX_ROUNDS, ModelResponse, ToolRound, call_ids, converse
+from oc_trio.agent.traced_request import TracedRequest
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
 from oc_trio.core.json_body import BadJson
 from oc_trio.core.model_apis import ModelApi
@@ -74,13 +76,16 @@ class OpenAIAgent:
             return request_body(request, rounds, model, settings.options, self._provider, tools=offered)
 
         async def ask_once(body: Mapping[str, Any], emit: Emit) -> ModelResponse:
-            return await self._ask_once(body, CompletionReader(self._provider, names, taken), emit)
+            traced = TracedRequest(request.span, "openai", model, self._url, emit)
+            return await traced.run(partial(self._ask_once, body, CompletionReader(self._provider, names, taken)))
 
         return await ask_adapting(settings.unsupported, model, make, ask_once, emit)
 
-    async def _ask_once(self, body: Mapping[str, Any], completion: CompletionReader, emit: Emit) -> ModelResponse:
+    async def _ask_once(
+        self, body: Mapping[str, Any], completion: CompletionReader, emit: Emit, trace: Mapping[str, str]
+    ) -> ModelResponse:
         settings = self._settings
-        headers = {"Accept": "text/event-stream", **settings.headers}
+        headers = {"Accept": "text/event-stream", **trace, **settings.headers}
         if settings.api_key:
             headers = with_key(headers, "Authorization", f"Bearer {settings.api_key}")
         async with open_http_stream(self._http, self._endpoint, self._url, body, headers, settings.deadlines) as stream:

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from oc_trio.core.turn_events import NOTHING_OPAQUE, AgentEvent, Opaque, ToolStatus
 from oc_trio.ids import AgentId, SessionKey
+from oc_trio.telemetry.tracing import NO_SPAN, Span
 
 
 class Role(Enum):
@@ -118,7 +119,7 @@ class TurnRequest:
     After an interrupted turn the transcript ends with the tool results that had already come in, and the agent
     goes on from there. `thinking` is off, low, medium or high. `model` overrides the agent's own. `steering` gives
     what people said since it was last asked, to be taken up between two requests to the model; what an agent never
-    asks for is left to the next turn.
+    asks for is left to the next turn. `span` is the turn's in a trace: an agent may begin children of it.
     """
 
     agent: AgentId
@@ -129,6 +130,7 @@ class TurnRequest:
     model: str = ""
     thinking: str = ""
     steering: Callable[[], Awaitable[Sequence[Message]]] = nothing_said
+    span: Span = field(default=NO_SPAN, eq=False, repr=False)
 
 
 class Agent(Protocol):

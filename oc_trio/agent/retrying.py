@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 
 import trio
@@ -54,7 +55,7 @@ class RetryingAgent:
     async def _open(self, stack: AsyncExitStack, request: TurnRequest) -> FirstEventStream:
         give_up_at = trio.current_time() + self.retry.give_up_after
         # No pause beyond it: people would sit through it for nothing.
-        state = RetryState(AgentUnavailable, self.retry, self.random.random, self._report, give_up_at)
+        state = RetryState(AgentUnavailable, self.retry, self.random.random, partial(self._report, request), give_up_at)
 
         async def open_stream() -> FirstEventStream:
             return await stack.enter_async_context(open_with_first_event(self.agent, request))
@@ -65,7 +66,8 @@ class RetryingAgent:
 
         return await retrying(open_stream, state, give_up)
 
-    def _report(self, seconds: float, problem: AgentUnavailable) -> None:
+    def _report(self, request: TurnRequest, seconds: float, problem: AgentUnavailable) -> None:
         log.warning("model unavailable, asking again", reason=str(problem), wait_s=round(seconds, 2))
+        request.span.event("retry", {"oc_trio.wait_s": round(seconds, 2)})
         if self.on_pause is not None:
             self.on_pause(seconds)

@@ -30,6 +30,7 @@ from oc_trio.config.persona import read_personas
 from oc_trio.config.read_config import read_config
 from oc_trio.config.secret_keys import holds_secret
 from oc_trio.config.secrets import with_credentials
+from oc_trio.config.telemetry import check_otel
 from oc_trio.core.text import clean
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
@@ -120,6 +121,7 @@ def build(
     config = read_config(modern, adapted, document, env, findings, inline, connect=connect)
     personas = read_personas(config, document.folder, findings) if connect else {}
     config_findings = check_config(config, _installed_agents)
+    check_otel(config.telemetry.otel, env, config_findings)
     # A malformed value is left at its default, and what a check says of that default would mislead.
     malformed = [*(problem.path for problem in findings.problems), *(value.path for value in adapted.unavailable)]
     findings.problems.extend(_independent(config_findings.problems, malformed))

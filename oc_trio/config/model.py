@@ -11,6 +11,7 @@ from oc_trio.config.fields import key, section, table_of
 from oc_trio.config.gateway import GatewaySettings, Logging, MetricsSettings, StoreSettings
 from oc_trio.config.mattermost import MattermostSection
 from oc_trio.config.services import CronSettings, Hooks
+from oc_trio.config.telemetry import TelemetrySettings
 from oc_trio.core.access import GroupPolicy
 from oc_trio.core.context import ContextVisibility
 
@@ -52,3 +53,4 @@ class Config:
     store: StoreSettings = section(StoreSettings, "The journal.")
     logging: Logging = section(Logging, "Logs.")
     metrics: MetricsSettings = section(MetricsSettings, "Metrics.")
+    telemetry: TelemetrySettings = section(TelemetrySettings, "Traces and metrics for a collector.")

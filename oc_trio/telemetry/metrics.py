@@ -36,6 +36,10 @@ class Metrics:
         self.sessions = gauge("sessions", "Live session tasks", "account")
         self.live_drafts = gauge("live_drafts", "Previews being written", "account")
         self.turn_seconds = histogram("turn_seconds", "From the start of a turn to its end", "account", "outcome")
+        self.queue_seconds = histogram("queue_seconds", "From taking a message in to the start of its turn", "account")
+        self.first_text_seconds = histogram(
+            "first_text_seconds", "From the start of a turn to the first words of its answer in the channel", "account"
+        )
         self.draft_edits = counter("draft_edits", "Edits of previews", "account")
         self.recent_edits = MinuteCounts()
         self.outbox_ambiguous = counter("outbox_ambiguous", "Writes whose outcome had to be found out", "account")
@@ -47,6 +51,10 @@ class Metrics:
         )
         self.defects = counter("defects", "Errors of the program, by what they failed", "account", "kind")
         self.tokens = counter("model_tokens", "Tokens used, by direction", "account", "direction")
+        self.model_requests = counter("model_requests", "Times that a model was asked, by result", "model", "result")
+        self.journal_up = gauge("journal_up", "1 while the journal answers")
+        self.journal_read_seconds = gauge("journal_read_seconds", "How long the newest small read of the journal took")
+        self.otel_dropped = counter("otel_dropped_spans", "Spans that were not exported, by why", "why")
 
     def render(self) -> bytes:
         """The Prometheus text exposition of every family."""

@@ -24,10 +24,13 @@ class ModelCalls:
     """The status of every model that was asked since the start."""
 
     now_ms: Callable[[], int]
+    # Called with the model and whether it answered: "answered" or "failed".
+    count: Callable[[str, str], object] = lambda _model, _result: None
     _models: dict[str, ModelStatus] = field(init=False, factory=dict)
 
     def ended(self, model: str, error: str) -> None:
         """A request to `model` ended: with `error`, or answered where that is empty."""
+        self.count(model, "failed" if error else "answered")
         status = self._models.get(model) or ModelStatus(model)
         now = self.now_ms()
         self._models[model] = (

@@ -44,6 +44,7 @@ from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from oc_trio.sandbox.world import SandboxBot, World
 from oc_trio.sandbox.writing import Change
 from oc_trio.store.store import Store, open_store
+from oc_trio.telemetry.tracing import NO_TRACER, Tracer
 
 URL = "http://mm.test"
 EPOCH = 1_700_000_000_000
@@ -129,6 +130,7 @@ class Harness:
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] | None = None
     # Most pictures of the tests are none: they go as they are. See `tests.runtime.conversation.test_pictures`.
     pictures: Pictures = field(factory=lambda: Pictures(None))
+    tracer: Tracer = NO_TRACER
     _serial: int = 0
 
     # starting and stopping
@@ -194,6 +196,7 @@ class Harness:
             self._open_stream,
             self.make_agent or (lambda _spec, _http: self.stage),
             pictures=self.pictures,
+            tracer=self.tracer,
         )
 
     async def _open_stream(self, host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:

@@ -37,6 +37,7 @@ USED_BY_LOADING = {
     "messages.groupChat.historyLimit",
     "messages.responsePrefix",
     "models.providers.<name>.apiKeyFile",
+    "telemetry.otel.enabled",
 }
 # Their line in the reference says that they mean nothing here, or that there is one value only.
 WITHOUT_EFFECT = {

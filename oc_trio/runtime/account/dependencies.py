@@ -21,14 +21,15 @@ from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.store.store import Store, open_store
+from oc_trio.telemetry.tracing import NO_TRACER, Tracer
 
 
 @frozen(eq=False)
 class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
     fetches the files at web addresses; None means real sockets behind the address guard. `make_agent` builds
-    agents, `open_store` opens the journal at a location, `pictures` scales pictures for models; the classes are those
-    that an account is built from. `environ` may name proxies.
+    agents, `open_store` opens the journal at a location, `pictures` scales pictures for models, `tracer` makes the
+    traces of turns; the classes are those that an account is built from. `environ` may name proxies.
     """
 
     clock: Clock = field(factory=Clock)
@@ -44,6 +45,7 @@ class Dependencies:
     serve_port: Callable[..., Awaitable[None]] = PublicPort.serve
     fetch_transport: httpx.AsyncBaseTransport | None = None
     pictures: Pictures = field(factory=Pictures)
+    tracer: Tracer = NO_TRACER
     environ: Mapping[str, str] = field(factory=dict, repr=False)
 
     def transport(self, base_url: str, policy: NetPolicy) -> httpx.AsyncBaseTransport:

@@ -159,6 +159,7 @@ def build_parts(
         live=LiveDrafts(),
         acks=AckReactions(api, user.id, policies.acks),
         previewer=inputs.dependencies.previewer,
+        tracer=inputs.dependencies.tracer,
         tools=_turn_tools(inputs, message_tool, questions),
         reader=lambda bounds: AttachmentReader(
             outbound.uploader.files, outbound.uploader.media.limit, inputs.dependencies.pictures, bounds

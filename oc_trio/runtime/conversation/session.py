@@ -15,6 +15,7 @@ from oc_trio.ids import ChannelId, SessionKey, TurnId
 from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW, CancelReason
 from oc_trio.runtime.conversation.mailbox import MAILBOX, ArrivalResult, Batch, Job, Mailbox
 from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.tracing import NO_SPAN, Span
 from oc_trio.wakeup import Wakeup
 
 # Debouncing ends after so many periods: people may never stop writing.
@@ -37,6 +38,8 @@ class Running:
     turn: TurnId | None = None
     is_steerable: bool = False
     steered: deque[Job] = field(factory=deque)
+    # Of the turn; it and all its steps end with the turn.
+    span: Span = NO_SPAN
 
     def cancel(self, reason: str) -> None:
         """The first reason counts."""

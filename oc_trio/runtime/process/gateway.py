@@ -101,6 +101,7 @@ class Gateway:
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
+        self.health.models.count = lambda model, result: self.metrics.model_requests.labels(model, result).inc()
         self.drain.seconds = self.loaded.config.gateway.drain
         self.port = PublicPort.of(self.loaded, self.dependencies.clock)
         self.jobs = JobTable(lambda: self.loaded)
@@ -151,9 +152,10 @@ class Gateway:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
                     nursery.start_soon(run_pruning, store, self.loaded.config.store, self.dependencies.clock.now_ms)
-                    nursery.start_soon(watch_journal, store, self.health)
+                    nursery.start_soon(watch_journal, store, self.health, self.metrics)
                     # Raises if the journal breaks for good, which ends the gateway.
                     nursery.start_soon(store.wait_unusable)
+                    nursery.start_soon(self.dependencies.tracer.export, self.metrics)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:
@@ -171,6 +173,7 @@ class Gateway:
                         task_status.started()
                     # After the accounts: until then their endpoints answer, if only with 503.
                     self.port.shutdown.set()
+                    await self.dependencies.tracer.flush(self.metrics)
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
 

@@ -12,6 +12,7 @@ from oc_trio.store.retention import Retention
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="journal_maintenance")
 
@@ -38,19 +39,22 @@ async def run_pruning(store: Store, settings: StoreSettings, now_ms: Callable[[]
         await trio.sleep(PRUNE_SECONDS)
 
 
-async def watch_journal(store: Store, health: Health) -> NoReturn:
+async def watch_journal(store: Store, health: Health, metrics: Metrics) -> NoReturn:
     """Read from the journal now and then, and report progress; one that hangs or fails for long stops the watchdog."""
     was_well = True
     health.progress(PART, within_s=GIVE_UP_SECONDS)
     while True:
+        began = trio.current_time()
         try:
             await store.resume.load(AccountId(""))  # any read goes through the writer, and this one is tiny
             health.progress(PART, within_s=GIVE_UP_SECONDS)
             if not was_well:
                 log.info("the journal answers again")
             was_well = True
+            metrics.journal_read_seconds.set(trio.current_time() - began)
         except StoreError as problem:
             if was_well:
                 log.error("the journal fails", problem=str(problem))
             was_well = False
+        metrics.journal_up.set(was_well)
         await trio.sleep(CHECK_SECONDS)

@@ -23,7 +23,7 @@ log = get_logger(part="reload")
 Reread = Callable[[], Awaitable[Loaded]]
 
 # Sections whose parts are opened once, at the start.
-_AT_START = ("store", "logging", "metrics", "mcp", "skills")
+_AT_START = ("store", "logging", "metrics", "telemetry", "mcp", "skills")
 _OF_PORT = ("port", "bind", "custom_bind_host", "trusted_proxies", "tls")
 
 

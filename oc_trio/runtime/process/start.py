@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from oc_trio.config.gateway import LogFormat
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
+from oc_trio.config.telemetry import otel_secrets, wants_otel
 from oc_trio.errors import ConfigError, Problem, StoreError
 from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.process.admin import SOCKET
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.store.state_files import state_dir_problem
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 from oc_trio.telemetry.log_tail import LogTail
+from oc_trio.telemetry.tracing import NO_TRACER, Tracer
 
 JOURNAL = "journal.sqlite3"
 # Everything that is kept in the state directory under a fixed name.
@@ -21,7 +24,7 @@ _OWN_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SO
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     """Raises StoreError where the state directory can't be made, ConfigError where it is not fit."""
-    redactor = Redactor(secrets_of(loaded))
+    redactor = Redactor((*secrets_of(loaded), *otel_secrets(environ)))
     log_format, tail = loaded.config.logging.format, LogTail()
     configure(
         level=loaded.config.logging.level.value,
@@ -38,7 +41,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
     context = ssl.create_default_context() if needs_tls else None
-    dependencies = Dependencies(ssl_context=context, environ=environ)
+    dependencies = Dependencies(ssl_context=context, environ=environ, tracer=_tracer(loaded, environ))
     return Gateway(
         loaded,
         journal_location(loaded),
@@ -47,6 +50,23 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
         redactor=redactor,
         has_admin=True,
         tail=tail,
+    )
+
+
+def _tracer(loaded: Loaded, environ: Mapping[str, str]) -> Tracer:
+    settings = loaded.config.telemetry.otel
+    if not wants_otel(settings, environ):
+        return NO_TRACER
+    # Imported here only: it takes a fifth of a second and some MiB.
+    from oc_trio.telemetry.otel import open_tracer
+
+    return open_tracer(
+        endpoint=settings.endpoint.strip(),
+        headers={name: value.reveal() for name, value in settings.headers.items()},
+        service_name=settings.service_name,
+        sample_ratio=settings.sample_ratio,
+        environ=environ,
+        now_ms=Clock().now_ms,
     )
 
 

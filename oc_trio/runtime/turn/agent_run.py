@@ -12,14 +12,24 @@ from attrs import evolve
 
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, TurnRequest
 from oc_trio.core.bounds import MAX_MESSAGES, MAX_THINKING_CHARS, cut_at_chars, with_cut_note
-from oc_trio.core.draft_view import DraftView
+from oc_trio.core.draft_view import BlockKind, DraftView
 from oc_trio.core.final_plan import split_reply
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import OutboxKind
 from oc_trio.core.preview import DraftState
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.transcript import estimate
-from oc_trio.core.turn_events import AgentEvent, Failed, Final, TextDelta, Thinking, ToolEnded, ToolStarted, Usage
+from oc_trio.core.turn_events import (
+    AgentEvent,
+    Failed,
+    Final,
+    TextDelta,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+    ToolStatus,
+    Usage,
+)
 from oc_trio.errors import AgentError, MattermostError
 from oc_trio.ids import PostId
 from oc_trio.runtime.agents import SessionSettings
@@ -40,6 +50,7 @@ from oc_trio.runtime.turn.typing_indicator import keep_typing
 from oc_trio.runtime.turn_limit import Ahead
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.tracing import NO_SPAN, Span
 
 # Rows of a session that are read for a prompt; the token budget cuts further.
 _TRANSCRIPT_ROWS = 400
@@ -80,6 +91,8 @@ class AgentRun:
         # The whole text of a final that is longer than an answer may be; else empty.
         self.uncut = ""
         self._calls: dict[str, ToolCall] = {}
+        self._tool_spans: dict[str, Span] = {}
+        self._began, self._has_shown_words = trio.current_time(), False
         self._so_far = resume_state.so_far
         self._is_resumed = bool(resume_state.drafts)
         view = DraftView(view_style(services, self.message, settings)).resumed(resume_state.events)
@@ -112,7 +125,9 @@ class AgentRun:
             with turns.live.track(self.turn.session, self.writer):
                 nursery.start_soon(turns.acks.seen, self.messages)
                 await slot.start(self.writer.run)
+                waiting = self.running.span.child("wait for a place")
                 async with services.agents.limit.place(self._show_waiting):
+                    waiting.end()
                     if self.writer.view.waiting:
                         self.writer.show(self.writer.view.with_event(Thinking()))
                     nursery.start_soon(
@@ -165,7 +180,8 @@ class AgentRun:
     async def _consume_stream(self) -> Final | Failed:
         services = self.services
         try:
-            agent, request = await self._request()
+            with self.running.span.child("build the prompt"):
+                agent, request = await self._request()
             self.running.is_steerable = True
             async with agent.run(request) as events:
                 count = 0
@@ -201,7 +217,11 @@ class AgentRun:
             self._thinking_chars += len(event.text)
         elif isinstance(event, ToolStarted):
             self._calls[event.call_id] = ToolCall(event.call_id, event.name, event.arguments, event.opaque)
+            self._tool_spans[event.call_id] = self.running.span.tool_call(event.call_id, event.name)
         elif isinstance(event, ToolEnded):
+            span = self._tool_spans.pop(event.call_id, NO_SPAN)
+            span.set({"oc_trio.tool.status": event.status.value})
+            span.end("" if event.status is ToolStatus.COMPLETED else event.status.value)
             await self._record_call(event)
         self.writer.show(self.writer.view.with_event(event))
 
@@ -276,6 +296,7 @@ class AgentRun:
             model=setup.model,
             thinking=setup.thinking,
             steering=self._steering,
+            span=self.running.span,
         )
         return setup.agent, request
 
@@ -356,16 +377,39 @@ class AgentRun:
     async def _record_draft(self, post_id: PostId | None) -> None:
         await self.services.store.turns.set_draft(self.turn.id, post_id)
 
+    def words_shown(self) -> None:
+        """Words of the answer are in the channel."""
+        if not self._has_shown_words:
+            self._has_shown_words = True
+            seconds = trio.current_time() - self._began
+            self.services.metrics.first_text_seconds.labels(self.services.account).observe(seconds)
+            self.running.span.event("first text shown")
+
     async def _create_draft(self, number: int, text: str) -> PostId:
-        return await self.services.delivery.post(self.draft_message(number, text))
+        has_words = self._has_words_to_show()
+        post_id = await self.services.delivery.post(self.draft_message(number, text))
+        if has_words:
+            self.words_shown()
+        return post_id
 
     async def _edit_draft(self, post_id: PostId, text: str) -> None:
         self.services.metrics.draft_edits.labels(self.services.account).inc()
         self.services.metrics.recent_edits.add(self.services.clock.now_ms())
+        has_words = self._has_words_to_show()
         await self.services.delivery.edit_draft(post_id, text)
+        if has_words:
+            self.words_shown()
+
+    def _has_words_to_show(self) -> bool:
+        """Whether a draft that is written now has the first words of the answer, and not only lines about the work."""
+        view = self.writer.view
+        return not self._has_shown_words and bool(
+            view.unsealed_reply() or any(block.kind is BlockKind.REPLY for block in view.sealed)
+        )
 
     async def _post_paragraphs(self, number: int, text: str) -> PostId:
         post_id = await self.services.delivery.post_or_abandon(self.draft_message(number, text, OutboxKind.MESSAGE))
+        self.words_shown()
         # Record the post as one of the turn's, and that the next one is not written yet.
         await self._record_draft(post_id)
         await self._record_draft(None)

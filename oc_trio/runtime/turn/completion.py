@@ -127,10 +127,14 @@ class TurnCompletion:
         services, turn, message = self.services, self.run.turn, self.run.message
         target = ReplyTarget(turn.id, turn.channel_id, turn.root_id, self.run.running.batch.triggers)
         # Uploads come after the decision is recorded: a restart then uploads the rest, and doesn't ask the model again.
-        result = await self._with_files(result)
-        outcome = await deliver_result(
-            result, target, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
-        )
+        with self.run.running.span.child("deliver") as span:
+            result = await self._with_files(result)
+            outcome = await deliver_result(
+                result, target, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
+            )
+            span.set({"oc_trio.posts": len(outcome.posts)})
+        if outcome.state is ObligationState.DELIVERED and outcome.posts:
+            self.run.words_shown()
         self.outcome = outcome
         now = services.clock.now_ms()
         # Only now: while the answer was not in the channel, these were all that people had of it.

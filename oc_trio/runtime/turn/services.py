@@ -12,6 +12,7 @@ from oc_trio.runtime.tools.turn_tools import TurnTools
 from oc_trio.runtime.turn.edit_pacer import EditPacer
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
 from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.telemetry.tracing import NO_TRACER, Tracer
 
 
 @frozen(eq=False)
@@ -22,6 +23,7 @@ class TurnServices:
     live: LiveDrafts
     acks: AckReactions
     previewer: type[Previewer] = Previewer
+    tracer: Tracer = NO_TRACER
     tools: TurnTools | None = None
     # Reads people's files for a model; the argument says which images it takes, None for none.
     reader: Callable[[ImageBounds | None], AttachmentReader] | None = None

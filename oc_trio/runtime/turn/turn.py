@@ -42,6 +42,8 @@ class _Run:
     running: Running
     completion: TurnCompletion | None = None
     began: float = field(factory=trio.current_time)
+    # What kind of failure it is, if it fails; for the trace.
+    failure: str = "not_answered"
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -62,7 +64,15 @@ class TurnRunner:
 
     async def __call__(self, running: Running) -> None:
         """Answer a batch with one turn. After a cancellation of `running` its draft is sealed before this returns."""
-        boundary, run = self.services.boundary, _Run(running)
+        try:
+            await self._run_contained(_Run(running))
+        finally:
+            # One that has ended is not changed by this.
+            running.span.set({"oc_trio.outcome": "interrupted"})
+            running.span.end()
+
+    async def _run_contained(self, run: _Run) -> None:
+        boundary, running = self.services.boundary, run.running
         if await boundary.contain(partial(self._run, run), "turn", run.about) is None:
             return
         if await boundary.contain(partial(self._fail, run), "end of a turn", run.about) is None:
@@ -76,6 +86,7 @@ class TurnRunner:
         turn = await self._begin(running)
         if turn is None:
             return
+        self._trace_begin(run, turn)
         if await self._is_last_attempt(run, turn):
             # Neither the agent nor a decided result is tried again: either may be what the process does not survive.
             reason = f"gave up at attempt {LAST_ATTEMPT}"
@@ -101,6 +112,7 @@ class TurnRunner:
             else:
                 end = await self._run_agent(run, agent_run)
                 is_over = True
+                run.failure = _failure(end)
                 outcome = await self._conclude(completion, running, end)
         finally:
             # A turn that the drain cancelled had its time for the seal already.
@@ -173,6 +185,29 @@ class TurnRunner:
         running.turn = turn.id
         return turn
 
+    def _trace_begin(self, run: _Run, turn: Turn) -> None:
+        """Begin the turn's trace, with the time that its oldest message has waited."""
+        services, message = self.services, run.jobs[0].inbound
+        began_at = services.clock.now_ms()
+        # One that goes on after an interruption has waited for something else.
+        admitted_at = began_at if turn.begun_at else min(job.obligation.admitted_at for job in run.jobs)
+        if not turn.begun_at:
+            services.metrics.queue_seconds.labels(services.account).observe((began_at - admitted_at) / 1000)
+        run.running.span = self.turns.tracer.turn(
+            message.agent,
+            {
+                "gen_ai.conversation.id": turn.session,
+                "oc_trio.account": services.account,
+                "oc_trio.turn": turn.id,
+                "oc_trio.channel.kind": message.channel_type.name.lower(),
+                "oc_trio.source": message.source.value,
+                "oc_trio.messages": len(run.jobs),
+                "oc_trio.resumed": bool(turn.begun_at),
+            },
+            began_ms=admitted_at,
+        )
+        run.running.span.child("wait in the queue", began_ms=admitted_at).end()
+
     async def _is_last_attempt(self, run: _Run, turn: Turn) -> bool:
         # The jobs' numbers may be outdated: the count begins anew where a turn was interrupted on purpose.
         may_be = max(job.obligation.attempts for job in run.jobs) + 1 >= LAST_ATTEMPT
@@ -183,6 +218,8 @@ class TurnRunner:
         messages = tuple(job.inbound for job in run.running.batch.jobs)
         services.metrics.obligations.labels(services.account, outcome.state.value).inc()
         services.metrics.turn_seconds.labels(services.account, outcome.state.value).observe(seconds)
+        run.running.span.set({"oc_trio.outcome": outcome.state.value, "oc_trio.posts": len(outcome.posts)})
+        run.running.span.end(run.failure if outcome.state is ObligationState.FAILED else "")
         level = log.warning if outcome.state is ObligationState.FAILED else log.info
         level(
             "turn ended",
@@ -197,3 +234,12 @@ class TurnRunner:
 
         # Reactions are decoration: a defect there must not fail a turn that has ended well.
         await services.boundary.contain(partial(self.turns.acks.ended, messages, outcome.state), "reaction", run.about)
+
+
+def _failure(end: Final | Failed | TurnTimeout | Exception | None) -> str:
+    """The kind of a turn's end, where it is a failure."""
+    if isinstance(end, Failed):
+        return "agent_failed"
+    if isinstance(end, TurnTimeout):
+        return "timeout"
+    return type(end).__name__ if isinstance(end, Exception) else "not_delivered"

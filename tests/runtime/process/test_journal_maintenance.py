@@ -22,6 +22,7 @@ from oc_trio.store.engine import Tx
 from oc_trio.store.resume import Resume
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.metrics import Metrics
 from tests.logbook import Logbook
 from tests.store.rows import admission
 
@@ -98,7 +99,8 @@ async def test_a_journal_that_stops_answering_is_noticed(
     """In good time, but not at the first trouble; it is said once, and forgiven when it is over."""
     health = Health(lambda: 0)
     watched, engine = moody(store)
-    nursery.start_soon(watch_journal, watched, health)
+    metrics = Metrics()
+    nursery.start_soon(watch_journal, watched, health, metrics)
     await trio.sleep(10 * GIVE_UP_SECONDS)
     assert health.stuck_parts() == ()
     engine.mood = mood
@@ -107,6 +109,7 @@ async def test_a_journal_that_stops_answering_is_noticed(
     await trio.sleep(GIVE_UP_SECONDS)
     assert health.stuck_parts() == ("journal",)
     assert len(logbook.said("the journal fails")) == (1 if mood == "fails" else 0)
+    assert ("oc_trio_journal_up 0.0" in metrics.render().decode()) == (mood == "fails")
     if mood == "fails":
         engine.mood = "well"
         await trio.sleep(CHECK_SECONDS + 1)
