@@ -113,7 +113,7 @@ def _channel(_ctx: click.Context, _parameter: click.Parameter, value: str | None
     """Raises BadParameter for what is not Mattermost."""
     word = (value or "mattermost").strip().lower()
     if word == "last":
-        raise click.BadParameter("there is no last place of the agent's: --to names the place.")
+        raise click.BadParameter("there is no last place of the agent's: leave it out, --to names the place.")
     if word != "mattermost":
         raise click.BadParameter(
             f"oc-trio speaks to Mattermost only, not to {value!r}: write --channel mattermost, or leave it out."

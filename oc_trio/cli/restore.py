@@ -1,10 +1,13 @@
 """`oc-trio restore`: puts a backup in the journal's place, with the gateway stopped."""
 
+import errno
 import os
+import shutil
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
 import click
@@ -42,14 +45,18 @@ def command(backup: Path, config_path: str | None) -> None:
         click.echo("oc-trio: the journal is in PostgreSQL; restore it with pg_restore", err=True)
         sys.exit(EX_CONFIG)
     journal = Path(location)
+    fresh = journal.with_name(f"{journal.name}.restoring")
     try:
-        schema, used_at = _checked(backup)
+        schema, used_at = _checked(backup, fresh)
         # The same lock that a gateway holds: neither can run while the journal is replaced.
         with file_lock(Path(f"{location}.lock")):
-            fresh = _copy(backup, journal.with_name(f"{journal.name}.restoring"))
-            # Before it takes the journal's place: one that doesn't know that it was restored would answer again.
-            _mark(fresh)
-            kept = _swap(journal, fresh)
+            try:
+                _copy(backup, fresh)
+                # Before it takes the journal's place: one that doesn't know that it was restored would answer again.
+                _mark(fresh)
+                kept = _swap(journal, fresh)
+            finally:
+                _clear(fresh)
     except StoreUnusable as problem:
         click.echo(f"oc-trio: {problem}", err=True)
         sys.exit(EX_DATAERR)
@@ -62,11 +69,15 @@ def command(backup: Path, config_path: str | None) -> None:
     click.echo("Start the gateway: what was posted since is caught up; what has its answer is not answered again.")
 
 
-def _checked(backup: Path) -> tuple[int, int]:
+def _checked(backup: Path, fresh: Path) -> tuple[int, int]:
     """The schema of a sound journal, and when its newest message was admitted. Raises StoreUnusable."""
     from oc_trio.errors import StoreUnusable
     from oc_trio.store.migrations import MIGRATIONS
 
+    if not backup.is_file():
+        raise StoreUnusable(f"{backup} is not a file" if backup.exists() else f"{backup}: there is no such file")
+    if backup.resolve() == fresh.resolve():
+        raise StoreUnusable(f"{backup} is what an interrupted restore has left, not a backup: name the backup itself")
     try:
         with closing(sqlite3.connect(f"{backup.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             damage = [row[0] for row in connection.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
@@ -81,17 +92,16 @@ def _checked(backup: Path) -> tuple[int, int]:
     return schema, used_at
 
 
-def _copy(backup: Path, fresh: Path) -> Path:
+def _copy(backup: Path, fresh: Path) -> None:
     """A copy that only its owner can read, with what the log of transactions beside `backup` holds."""
     # What an earlier attempt left behind.
-    fresh.unlink(missing_ok=True)
+    _clear(fresh)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with (
         closing(sqlite3.connect(f"{backup.absolute().as_uri()}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(fresh)) as target,
     ):
         source.backup(target)
-    return fresh
 
 
 def _mark(fresh: Path) -> None:
@@ -105,21 +115,47 @@ def _mark(fresh: Path) -> None:
             await store.restored.mark(now_ms())
 
     trio.run(mark)
-    Path(f"{fresh}.lock").unlink(missing_ok=True)
+
+
+def _clear(fresh: Path) -> None:
+    """Remove the copy and what was made beside it: logs, its lock, copies from before its migration."""
+    for path in (fresh, *fresh.parent.glob(f"{fresh.name}[-.]*")):
+        path.unlink(missing_ok=True)
 
 
 def _swap(journal: Path, fresh: Path) -> Path | None:
-    """Put `fresh` in the journal's place by a rename; returns where the earlier journal is kept, if there was one."""
-    kept: Path | None = None
-    if journal.exists():
-        kept = journal.with_name(f"{journal.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        journal.rename(kept)
+    """Put `fresh` in the journal's place by a rename; returns where the earlier journal is kept, if there was one.
+
+    Whenever it is cut short, there is a journal by that name: a start without one would begin with an empty one.
+    """
+    kept = _keep(journal) if journal.exists() else None
     # The log of transactions goes with its journal: beside another one it would be applied to that.
     for suffix in ("-wal", "-shm"):
-        beside = journal.with_name(journal.name + suffix)
-        if beside.exists() and kept is not None:
-            beside.rename(kept.with_name(kept.name + suffix))
-        else:
-            beside.unlink(missing_ok=True)
-    fresh.rename(journal)
+        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+    fresh.replace(journal)
     return kept
+
+
+def _keep(journal: Path) -> Path:
+    """A second name for the journal and its log; the log's content is in the journal as well, where that is sound."""
+    stem = f"{journal.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    names = chain((f"{stem}Z",), (f"{stem}.{number}Z" for number in count(2)))
+    kept = next(path for path in map(journal.with_name, names) if not os.path.lexists(path))
+    for suffix in ("-wal", ""):
+        beside = journal.with_name(journal.name + suffix)
+        if beside.exists():
+            _second_name(beside, kept.with_name(kept.name + suffix))
+    # The last to close it empties the log.
+    with suppress(sqlite3.Error), closing(sqlite3.connect(journal)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return kept
+
+
+def _second_name(path: Path, name: Path) -> None:
+    try:
+        os.link(path, name)
+    except OSError as problem:
+        if problem.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        # A file system without links.
+        shutil.copy2(path, name)

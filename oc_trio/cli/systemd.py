@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM
+from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_TEMPFAIL
 from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ CREDENTIALS = "/etc/oc-trio"
 UNITS = "/etc/systemd/system"
 NAME = "oc-trio.service"
 
+_MADE_BY = "# Made by: oc-trio systemd print\n"
 _UNIT = """\
-# Made by: oc-trio systemd print
 [Unit]
 Description=oc_trio, a gateway between Mattermost and AI agents
 Wants=network-online.target
@@ -103,6 +103,7 @@ def print_(config_path: str | None, program: str | None, *, user: bool) -> None:
     tokens that it doesn't name from files in /etc/oc-trio. What the service could not read is named on standard error.
     """
     loaded, words = _load(config_path), (program,) if program else own_command()
+    _refuse_line_breaks(loaded, words)
     if not user:
         for warning in _hidden(loaded, words):
             click.echo(f"oc-trio: {warning}", err=True)
@@ -118,8 +119,8 @@ def print_(config_path: str | None, program: str | None, *, user: bool) -> None:
 def install(config_path: str | None, program: str | None, units: str, folder: str, *, now: bool) -> None:
     """Install the unit, and the secrets of this shell's environment that it needs as files in /etc/oc-trio. For root.
 
-    Exit codes: 77 without the right to write there; 78 where the configuration is wrong, or the service could not read
-    what it names. Nothing is written then.
+    Exit codes: 75 where a unit of that name is not of this command; 77 without the right to write there; 78 where the
+    configuration is wrong, or the service could not read what it names. Nothing is written then.
     """
     from oc_trio.config.service_files import credentials
 
@@ -127,14 +128,16 @@ def install(config_path: str | None, program: str | None, units: str, folder: st
     if hidden := _hidden(loaded, words):
         click.echo("\n".join(f"oc-trio: {warning}" for warning in hidden), err=True)
         sys.exit(EX_CONFIG)
-    needed = [(each, Path(each.path or f"{folder}/{each.name}")) for each in credentials(loaded)]
-    given = {path: value for each, path in needed if not path.exists() and (value := _from_environment(each))}
-    absent = [(each, path) for each, path in needed if path not in given and not path.exists()]
-    if missing := [(each, path) for each, path in absent if not each.is_optional]:
-        for each, path in missing:
-            click.echo(f"oc-trio: {each.key}: {path} is missing; write the secret into it (chmod 600)", err=True)
-        sys.exit(EX_CONFIG)
+    _refuse_line_breaks(loaded, words)
     try:
+        _keep_foreign(Path(units) / NAME)
+        needed = [(each, Path(each.path or f"{folder}/{each.name}")) for each in credentials(loaded)]
+        given = {path: value for each, path in needed if not path.exists() and (value := _from_environment(each))}
+        absent = [(each, path) for each, path in needed if path not in given and not path.exists()]
+        if missing := [(each, path) for each, path in absent if not each.is_optional]:
+            for each, path in missing:
+                click.echo(f"oc-trio: {each.key}: {path} is missing; write the secret into it (chmod 600)", err=True)
+            sys.exit(EX_CONFIG)
         Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
         for path, value in given.items():
             _write(path, f"{value}\n", 0o600)
@@ -175,13 +178,14 @@ def unit(
     folder = "%h/.config/oc-trio" if user else folder
     # A user's own service reads the files itself, where the configuration says that they are.
     passed = [each for each in credentials if not (user and each.path)]
-    return _UNIT.format(
+    return _MADE_BY + _UNIT.format(
         command=" ".join(map(_quoted, [*program, "run", *options])),
         reload=" ".join(map(_quoted, [*program, "reload", *options])),
         drain=f"{drain:g}",
         stop=int(drain) + STOP_MARGIN_SECONDS,
         credentials="".join(
-            f"# {each.key}\nLoadCredential={each.name}:{_escaped(each.path or f'{folder}/{each.name}', user=user)}\n"
+            f"# {_one_line(each.key)}\nLoadCredential={each.name}:"
+            f"{_escaped(each.path or f'{folder}/{each.name}', user=user)}\n"
             for each in passed
         ),
         hardening="" if user else _HARDENING.format(home="read-only" if at_home else "yes"),
@@ -214,6 +218,17 @@ def _unit_for(loaded: "Loaded", program: Sequence[str], *, user: bool = False, f
     return unit(program, path, drain, passed, user=user, folder=folder)
 
 
+def _refuse_line_breaks(loaded: "Loaded", program: Sequence[str]) -> None:
+    """Ends the command where a path would break a line of the unit: what follows would be a setting."""
+    from oc_trio.config.service_files import credentials
+
+    named = (*program, str(loaded.path or ""), *(each.path for each in credentials(loaded)))
+    if broken := [path for path in named if not _is_one_line(path)]:
+        for path in broken:
+            click.echo(f"oc-trio: {_one_line(path)}: a unit can't name a path with a line break in it", err=True)
+        sys.exit(EX_CONFIG)
+
+
 def _hidden(loaded: "Loaded", words: Sequence[str]) -> list[str]:
     """What the service's user could not read, or not see behind the hardening, with what to do."""
     from oc_trio.config.service_files import HOMES, TEMPORARY, ServicePath, is_below, paths, unreadable
@@ -241,6 +256,18 @@ def _from_environment(credential: "Credential") -> str:
     return "" if credential.path else os.environ.get(variable, "").strip()
 
 
+def _keep_foreign(path: Path) -> None:
+    """Ends the command where `path` is a unit of somebody else's, or a link: so systemd masks and aliases units."""
+    if path.is_symlink():
+        problem = f"is a link to {path.readlink()}"
+    elif path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY):
+        problem = "was not made by oc-trio systemd"
+    else:
+        return
+    click.echo(f"oc-trio: {path} {problem}; move it away first. Own settings go into {path}.d/*.conf", err=True)
+    sys.exit(EX_TEMPFAIL)
+
+
 def _write(path: Path, text: str, mode: int) -> None:
     """Write it beside and rename: never a half file, and never one that others could read for a moment."""
     beside = path.with_name(f".{path.name}.new")
@@ -261,11 +288,21 @@ def _systemctl(*words: str) -> None:
         sys.exit(done.returncode)
 
 
+def _is_one_line(text: str) -> bool:
+    # A backslash at a line's end joins it with the next one.
+    return text.isprintable() and not text.endswith("\\")
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _escaped(path: str, *, user: bool) -> str:
     """A path in a setting: % begins a specifier, except for that of the user's home."""
     return path if user and path.startswith("%h") else path.replace("%", "%%")
 
 
 def _quoted(word: str) -> str:
-    """A word of ExecStart: % begins a specifier and $ a variable there."""
-    return shlex.quote(word.replace("%", "%%").replace("$", "$$"))
+    """A word of ExecStart: % begins a specifier and $ a variable there, and a backslash escapes also within quotes."""
+    plain = word.replace("\\", "\\\\").replace("'", "\\x27")
+    return shlex.quote(plain.replace("%", "%%").replace("$", "$$"))

@@ -15,6 +15,7 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, _MONTHS),
     ("day of week", 0, 7, _DAYS),
 )
+_LONGEST = 500  # every minute of the hour by its number takes 170
 _MONTH_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month in a leap year
 _PART = re.compile(r"(\*|\?|[0-9a-z]{1,3}(?:-[0-9a-z]{1,3})?)(?:/([0-9]{1,3}))?")
 
@@ -24,6 +25,8 @@ def cron_error(expression: str) -> str:
     text = expression.strip().lower()
     if not text:
         return "is missing"
+    if len(text) > _LONGEST:
+        return f"is longer than {_LONGEST} characters"
     if text.startswith("@"):
         return "" if text in _MACROS else "is not a known schedule: " + ", ".join(sorted(_MACROS))
     fields = text.split()

@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 from attrs import frozen
 
+from oc_trio.errors import Problem
+
 _AGENT = r"agents\.(defaults|entries\.[^.]+)"
 # Pattern of a path: what is different, and what to write instead. The first that matches counts.
 _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -88,7 +90,7 @@ _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
             "a tool server is reached with headers, over certificates that the system trusts",
             "mcp.servers.<name>.headers",
         ),
-        r"env\.shellEnv": (
+        r"env": (
             "the login shell's variables are not read",
             "~/.openclaw/.env, or EnvironmentFile= in the unit",
         ),
@@ -115,6 +117,17 @@ class ForeignKeys:
 
     unused: tuple[str, ...]
     different: tuple[tuple[tuple[str, ...], str, str], ...]
+
+    def differing(self) -> tuple[Problem, ...]:
+        """A problem for each difference, at the first of its paths."""
+        return tuple(
+            Problem(
+                paths[0],
+                f"works differently here: {difference}" + (f" (likewise {', '.join(paths[1:])})" if paths[1:] else ""),
+                f"instead: {instead}",
+            )
+            for paths, difference, instead in self.different
+        )
 
 
 def split_ignored(ignored: Iterable[str]) -> ForeignKeys:

@@ -179,16 +179,12 @@ def _table(values: dict[str, Any], *names: str) -> dict[str, Any]:
 def _differences(ignored: list[str], findings: Findings, document: Document) -> tuple[list[Problem], list[Problem]]:
     """What works differently, and one problem that lists what is left out."""
     foreign = split_ignored(ignored)
-    differing = [
-        Problem(paths[0], f"works differently here: {difference}" + "".join(f", {path}" for path in paths[1:]), hint)
-        for paths, difference, hint in foreign.different
-    ]
     unused = (
         [Problem(str(document.path), "parts that oc-trio has no use for are left out", ", ".join(foreign.unused))]
         if foreign.unused
         else []
     )
-    return [*findings.warnings, *differing], unused
+    return [*findings.warnings, *foreign.differing()], unused
 
 
 def _implicit_differences(values: Mapping[str, Any]) -> list[Problem]:

@@ -161,10 +161,10 @@ class _Composer:
 
     def _text(self, file: Path) -> str:
         try:
-            with file.open(encoding="utf-8-sig") as opened:
+            # Without blocking: a named pipe would be waited for until somebody writes into it.
+            with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8-sig") as opened:
                 # Of the opened file, as another one could have its name by now.
                 status = os.fstat(opened.fileno())
-                # Opening a pipe or a device would wait for ever, or never end.
                 if not stat.S_ISREG(status.st_mode):
                     raise _IncludeRefused(f"{file} is not a file")
                 if status.st_size > MAX_BYTES:

@@ -18,6 +18,9 @@ from oc_trio.config.parse import Invalid
 from oc_trio.config.secret_providers import SecretProviders
 from oc_trio.config.substitution import Substitution, UnavailableValue
 
+# Tables of the time before `agents`: without them another model would answer, or none.
+_OLDEST = ("agent", "routing", "identity")
+
 
 @frozen
 class Adapted:
@@ -34,6 +37,13 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], findings: Finding
     """The document in oc-trio's form; `env` has the variables in effect."""
     substitution = Substitution(env, SecretProviders.of(document, env))
     draft = OpenClawDraft(substitution.document(document), findings)
+    for key in _OLDEST:
+        if isinstance(document.get(key), Mapping):
+            hint = (
+                "write agents.defaults and agents.entries, bindings, messages.groupChat and channels.mattermost instead"
+            )
+            findings.error(key, "is of the oldest releases, and OpenClaw doesn't read it any more either", hint)
+            del draft.values[key]
     adapt_agents(draft, env)
     adapt_models(draft, env, _stored_keys(draft, substitution.providers))
     adapt_conversation(draft)

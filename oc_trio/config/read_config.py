@@ -73,10 +73,8 @@ def _providers(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _warn_foreign(ignored: list[str], document: Document, findings: Findings) -> None:
     """Warns of keys of an openclaw.json that oc-trio doesn't read: one line, and one for each that people may miss."""
     foreign = split_ignored(ignored)
-    for paths, difference, hint in foreign.different:
-        first, *others = paths
-        also = f" (so {', '.join(others)})" if others else ""
-        findings.warning(first, f"works differently here: {difference}{also}", f"instead: {hint}")
+    for difference in foreign.differing():
+        findings.warning(difference.path, difference.message, difference.hint)
     if foreign.unused:
         findings.warning(str(document.path), "parts that oc-trio has no use for are ignored", ", ".join(foreign.unused))
 

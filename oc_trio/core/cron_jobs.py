@@ -126,6 +126,11 @@ def _known(kind: type[AttrsInstance], values: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in values.items() if name in names}
 
 
+def too_many_jobs() -> str:
+    """Why no further job is added."""
+    return f"there are {MAX_JOBS} jobs already: remove some, by oc-trio cron rm"
+
+
 def free_id(wanted: str, taken: Container[str]) -> str:
     """An id for a job that people call `wanted`: its letters and digits, with a number behind where that is taken."""
     plain = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode().lower()

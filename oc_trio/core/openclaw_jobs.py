@@ -66,6 +66,8 @@ def carry_over(raw: Mapping[str, Any], rules: ImportRules) -> CarriedJob:
     try:
         if not id_:
             raise _JobRefused("has no id: the row is no job")
+        if raw.get("unreadable") is True:
+            raise _JobRefused("can't be read: its row is not JSON")
         job = _job(raw, id_, name, rules, differences)
     except _JobRefused as refusal:
         return CarriedJob(name, f"openclaw:{id_}", refusal=str(refusal))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
-from oc_trio.core.cron_jobs import MAX_JOBS, JobRefused, Once, ScheduledJob, free_id
+from oc_trio.core.cron_jobs import MAX_JOBS, JobRefused, Once, ScheduledJob, free_id, too_many_jobs
 from oc_trio.store.cron import record_last
 from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.store.engine import Engine, Row, Tx
@@ -30,7 +30,7 @@ def _add(tx: Tx, wanted: ScheduledJob, taken: Collection[str], now: int) -> Sche
         if known is not None:
             return known
     if tx.value("SELECT COUNT(*) FROM cron_jobs") >= MAX_JOBS:
-        raise JobRefused(f"there are {MAX_JOBS} jobs already: remove some, by oc-trio cron rm")
+        raise JobRefused(too_many_jobs())
     # Runs of jobs that are gone stay in the history for a while: their ids, of which those of posts are made, too.
     used = {
         row[0] for row in tx.all("SELECT id FROM cron_jobs UNION SELECT job FROM cron_runs UNION SELECT job FROM cron")

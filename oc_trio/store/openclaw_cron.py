@@ -14,7 +14,7 @@ from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.store.openclaw_pairing import UnreadableState
 
 _TABLE = "cron_jobs"
-_QUERY = f"SELECT job_json FROM {_TABLE} ORDER BY sort_order, updated_at, job_id"  # noqa: S608
+_QUERY = f"SELECT job_id, job_json FROM {_TABLE} ORDER BY sort_order, updated_at, job_id"  # noqa: S608
 _LARGEST = 64 * 1024 * 1024
 
 
@@ -64,8 +64,8 @@ def _of_database(path: Path) -> Iterator[Mapping[str, Any]]:
     except (sqlite3.Error, OSError) as problem:
         hint = ": its jobs are in cron/jobs.json, if it has any" if _TABLE in str(problem) else ""
         raise UnreadableState(f"{path}: {problem}{hint}") from problem
-    for (text,) in rows:
-        yield _job(text, path)
+    for id_, text in rows:
+        yield _job(id_, text)
 
 
 def _of_file(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -82,9 +82,10 @@ def _of_file(path: Path) -> Iterator[Mapping[str, Any]]:
         yield job if isinstance(job, Mapping) else {}
 
 
-def _job(text: object, path: Path) -> Mapping[str, Any]:
+def _job(id_: object, text: object) -> Mapping[str, Any]:
+    """A row that can't be read is a job that says nothing, so that it is refused by itself."""
     try:
-        value = read_lenient(str(text))
-    except BadJson as problem:
-        raise UnreadableState(f"{path}: a row of {_TABLE} is {problem}") from problem
-    return value if isinstance(value, Mapping) else {}
+        value = read_lenient(text if isinstance(text, bytes) else str(text))
+    except BadJson:
+        value = None
+    return value if isinstance(value, Mapping) else {"id": str(id_), "unreadable": True}

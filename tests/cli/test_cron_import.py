@@ -200,3 +200,22 @@ def test_a_folder_without_jobs(server: Server, tmp_path: Path) -> None:
         database.commit()
     refused = server.run("cron", "import", str(tmp_path / "old.sqlite"))
     assert "no such table: cron_jobs" in refused.stderr
+
+
+def test_a_row_that_is_damaged_stops_no_other(server: Server, tmp_path: Path) -> None:
+    """It is named by its id and refused; the others come over."""
+    home = a_database(tmp_path / ".openclaw", MORNING, SHELL)
+    with closing(sqlite3.connect(home / "state" / "openclaw.sqlite")) as database:
+        database.execute("UPDATE cron_jobs SET job_json = '{' WHERE job_id = ?", (SHELL["id"],))
+        database.commit()
+    done = server.json("cron", "import", str(home), code=3)
+    assert [(one["name"], one["state"]) for one in done["jobs"]] == [("Morning brief", "new"), (SHELL["id"], "refused")]
+    assert "its row is not JSON" in done["jobs"][1]["problem"]
+
+
+def test_more_jobs_than_are_kept_are_refused_one_by_one(server: Server, tmp_path: Path) -> None:
+    """A rehearsal says so, too: the first thousand would come over."""
+    home = a_file(tmp_path / ".openclaw", *({**MORNING, "id": f"id-{number}"} for number in range(1002)))
+    done = server.json("cron", "import", str(home), "--dry-run", code=3)
+    assert [one["state"] for one in done["jobs"]] == ["new"] * 1000 + ["refused"] * 2
+    assert "there are 1000 jobs already" in done["jobs"][1000]["problem"]

@@ -61,6 +61,28 @@ def test_specifiers_are_escaped() -> None:
     assert "LoadCredential=a:/etc/100%%/a" in text
 
 
+def test_quotes_and_backslashes_are_escaped() -> None:
+    """As systemd reads them: it takes a backslash for an escape within quotes, too."""
+    text = unit(("/opt/it's/oc-trio",), Path("/etc/a\\b.toml"), 30, [])
+    assert r"ExecStart='/opt/it\x27s/oc-trio' run --config '/etc/a\\b.toml'" in text
+
+
+def test_a_line_break_never_becomes_a_line_of_the_unit(tmp_path: Path) -> None:
+    """In a path it is refused, in the name of a key it is left out: it could hold a command for root."""
+    folder = tmp_path / "a\nExecStartPre=+touch x"
+    folder.mkdir()
+    (folder / "config.toml").write_text(CONFIG)
+    words = ["systemd", "print", "--program", "/bin/true", "--config"]
+    done = CliRunner().invoke(main, [*words, str(folder / "config.toml")])
+    assert (done.exit_code, done.stdout) == (78, "")
+    assert "a?ExecStartPre=+touch x/config.toml: a unit can't name a path with a line break in it" in done.stderr
+    provider = '[models.providers."x\\nExecStartPre=+touch x"]\nbaseUrl = "http://127.0.0.1:1/v1"\napiKeyFile = "k"\n'
+    (tmp_path / "config.toml").write_text(CONFIG + provider)
+    done = CliRunner().invoke(main, [*words, str(tmp_path / "config.toml")])
+    assert done.exit_code == 0, done.output
+    assert not [line for line in done.stdout.splitlines() if line.startswith("ExecStartPre")]
+
+
 @pytest.mark.parametrize("scope", ["system", "user"])
 def test_systemd_accepts_it(tmp_path: Path, scope: str) -> None:
     """`systemd-analyze verify` finds nothing to say, whichever manager the unit is for."""
@@ -226,6 +248,22 @@ class TestInstall:
         assert f"models.providers.openai.apiKey: {tmp_path}/secrets/OPENAI_API_KEY is missing" in output
         assert "hooks.token: /srv/hook is missing" in output
         assert not list((tmp_path / "units").iterdir())
+        assert not (tmp_path / "secrets").exists()
+
+    @pytest.mark.parametrize("kind", ["another's", "masked"])
+    def test_a_unit_of_somebody_else_stays(self, tmp_path: Path, service: Path, kind: str) -> None:
+        """One that was written by hand, or the link by which systemd masks a unit."""
+        (service / "config.toml").write_text(SECRETS.replace("/srv/hook", str(service / "bot-token")))
+        (tmp_path / "units").mkdir()
+        file = tmp_path / "units" / "oc-trio.service"
+        if kind == "masked":
+            file.symlink_to("/dev/null")
+        else:
+            file.write_text("[Service]\nExecStart=/mine\n")
+        code, output = self.run(tmp_path, ALERTS_TOKEN="t", TEAM_KEY="k", OPENAI_API_KEY="o")
+        assert code == 75
+        assert "move it away first" in output
+        assert file.is_symlink() if kind == "masked" else "/mine" in file.read_text()
         assert not (tmp_path / "secrets").exists()
 
     def test_a_configuration_that_the_service_cannot_read_stops_it(self, tmp_path: Path, service: Path) -> None:

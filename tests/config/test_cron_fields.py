@@ -41,6 +41,7 @@ def test_well_formed(expression: str) -> None:
         ("0 0 31 2 *", "never due"),
         ("0 0 30-31 feb ?", "never due"),
         ("0 0 31 4-6/2 *", "never due"),
+        ("1," * 500 + "1 * * * *", "longer than 500 characters"),
         ("@sometimes", "is not a known schedule"),
     ],
 )

@@ -1,5 +1,6 @@
 """`$include`: what comes of it, and what is refused with the line that asked for it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,11 @@ def test_a_link_leads_nowhere_that_is_not_allowed(write: Write, tmp_path: Path) 
         read_document(file)
     env = {"OPENCLAW_INCLUDE_ROOTS": f"relative:{tmp_path / 'shared'}"}
     assert read_document(file, env).values == {"a": {"b": 1}}
+
+
+def test_a_named_pipe_is_not_waited_for(write: Write) -> None:
+    """It would block for ever, before any deadline is in force."""
+    file = write('{ a: { $include: "pipe.json5" } }')
+    os.mkfifo(file.parent / "pipe.json5")
+    with pytest.raises(ConfigError, match=r"pipe\.json5 is not a file"):
+        read_document(file)

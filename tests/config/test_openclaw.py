@@ -49,6 +49,7 @@ def test_variables_mean_nothing_in_toml(load_text: Callable[..., Loaded]) -> Non
 
 
 WRONG = [
+    ('agent: { model: "anthropic/claude-opus-4-5" }', "agent: is of the oldest releases, and OpenClaw doesn't read it"),
     ("session: { reset: 3 }", "session.reset: must be a table, not a number"),
     ('session: { reset: { mode: "weekly" } }', 'session.reset.mode: must be one of "none", "daily", "idle"'),
     ("session: { reset: { atHour: 24 } }", "session.reset.atHour: must be between 0 and 23"),
@@ -71,6 +72,17 @@ def test_a_wrong_value_is_named_as_the_file_spells_it(load_text: Callable[..., L
     with pytest.raises(ConfigError) as caught:
         load_text("{\n channels: { mattermost: {} },\n " + text + "\n}", "openclaw.json")
     assert f"openclaw.json:3: {words}" in str(caught.value)
+
+
+def test_the_login_shell_is_named_where_it_was_to_be_read(load_text: Callable[..., Loaded]) -> None:
+    """With what to do instead, and not among the parts that are nobody's loss: its variables are missed."""
+    warnings = load_text(
+        """{ env: { shellEnv: { enabled: true }, vars: { URL: "https://chat.example.com" } },
+        channels: { mattermost: { baseUrl: "${URL}", botToken: "t" } } }""",
+        "openclaw.json",
+    ).warnings
+    [warning] = [str(each) for each in warnings if each.path == "env"]
+    assert "the login shell's variables are not read (instead: ~/.openclaw/.env" in warning
 
 
 BAD: list[Any] = [

@@ -10,6 +10,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.config.parse import nearest
 from oc_trio.core.chat_commands import THINK_LEVELS
 from oc_trio.core.cron_jobs import (
+    MAX_JOBS,
     Expression,
     Interval,
     JobRefused,
@@ -19,6 +20,7 @@ from oc_trio.core.cron_jobs import (
     free_id,
     iso,
     spelled_timing,
+    too_many_jobs,
 )
 from oc_trio.core.cron_runs import JobRun
 from oc_trio.core.openclaw_jobs import CarriedJob
@@ -33,6 +35,8 @@ from oc_trio.store.store import Store
 
 _LONGEST_NAME = 100
 _LONGEST_TEXT = 100_000
+# How many ids a sentence has.
+_NAMED = 20
 
 
 @frozen
@@ -51,11 +55,9 @@ class JobStates:
                 return job
         matches = [job for job in self.jobs if name.casefold() in (job.label.casefold(), job.id.casefold())]
         if not matches:
-            known = ", ".join(job.id for job in self.jobs) or "none"
-            raise JobRefused(f"there is no job {name}; there are: {known}")
+            raise JobRefused(f"there is no job {name}; there are: {_named(self.jobs)}")
         if len(matches) > 1:
-            ids = ", ".join(job.id for job in matches)
-            raise JobRefused(f"several jobs are called {name}: {ids}; name one by its id")
+            raise JobRefused(f"several jobs are called {name}: {_named(matches)}; name one by its id")
         return matches[0]
 
     def added(self, name: str, what: str) -> ScheduledJob:
@@ -190,12 +192,19 @@ class ImportedJob:
     refusal: str = ""
 
 
+def _named(jobs: Sequence[ScheduledJob]) -> str:
+    """Ids for a sentence, not all of a thousand."""
+    more = f" and {len(jobs) - _NAMED} more (oc-trio cron list)" if len(jobs) > _NAMED else ""
+    return (", ".join(job.id for job in jobs[:_NAMED]) or "none") + more
+
+
 async def import_jobs(
     store: Store, states: JobStates, carried: Sequence[CarriedJob], now: int, *, dry_run: bool
 ) -> tuple[ImportedJob, ...]:
-    """Add the jobs that are not here yet; with `dry_run` only say what would be done. Raises StoreError, JobRefused."""
+    """Add the jobs that are not here yet; with `dry_run` only say what would be done. Raises StoreError."""
     known = {job.origin: job for job in states.jobs if job.origin}
     taken = {job.id for job in states.jobs}
+    room = MAX_JOBS - len(await store.cron_jobs.all())
     imported = []
     for each in carried:
         if each.origin in known:
@@ -214,13 +223,16 @@ async def import_jobs(
             job = evolve(job, model="")
         try:
             check_job(job, states.loaded, now)
+            if room <= 0:
+                raise JobRefused(too_many_jobs())
+            if dry_run:
+                job = evolve(job, id=free_id(job.id, taken))
+            else:
+                job = await store.cron_jobs.add(job, now, states.loaded.config.cron.jobs)
         except JobRefused as problem:
             imported.append(ImportedJob(each.name, each.origin, "refused", refusal=f"can't be kept: {problem}"))
             continue
-        if dry_run:
-            job = evolve(job, id=free_id(job.id, taken))
-        else:
-            job = await store.cron_jobs.add(job, now, states.loaded.config.cron.jobs)
+        room -= 1
         taken.add(job.id)
         imported.append(
             ImportedJob(each.name, each.origin, "new", job.id, spelled_timing(job.timing), job.target, differences)
