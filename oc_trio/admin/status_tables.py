@@ -8,10 +8,12 @@ from oc_trio.admin.tables import Cell, PageHeadline, PageView, Table, TableRow, 
 
 _TONES = {"live": "good"} | dict.fromkeys(("starting", "connecting", "catching_up", "reconnecting", "stopped"), "mild")
 _SHOWN_OF_ACCOUNT = frozenset({"account", "state", "detail", "bot", "since", "last_live_at", "last_event_at", "notes"})
-_SHOWN = frozenset({"version", "pid", "now", "phase", "startedAt", "ready", "accounts", "pauses", "stuck", "journal"})
+_SHOWN = frozenset(
+    {"version", "pid", "now", "phase", "startedAt", "ready", "accounts", "pauses", "stuck", "journal", "reload"}
+)
 _TIME_NAME = re.compile(r"(?:^|[._])(?:since|at)$|At$")
 _TONES_OF_FACTS = (
-    (re.compile(r"(?:^|\.)error$|^second_gateway\.\d+\.text$"), "bad"),
+    (re.compile(r"(?:^|\.)error$|^second_gateway\.\d+\.text$|^problems$"), "bad"),
     (re.compile(r"(?:^|\.)(?:missing|refused)$"), "mild"),
 )
 _EARLIEST_TIME_MS = 1_000_000_000_000
@@ -23,7 +25,11 @@ def status_view(status: Mapping[str, Any]) -> PageView:
     for account in status["accounts"]:
         name, facts = account["account"], {key: account[key] for key in account if key not in _SHOWN_OF_ACCOUNT}
         tables.append(_facts(f"account-{name}", f"Account {name}", facts))
-    tables.append(_facts("facts", "Shared by all accounts", {key: status[key] for key in status if key not in _SHOWN}))
+    shared = {key: status[key] for key in status if key not in _SHOWN}
+    tables.append(_facts("facts", "Shared by all accounts", shared))
+    if status.get("reload", {}).get("ended"):
+        reload = {key: value for key, value in status["reload"].items() if key not in ("begun", "ended")}
+        tables.append(_facts("reload", "Configuration, read again", reload))
     if status["pauses"]:
         tables.append(_pauses(status["pauses"]))
     tables.append(_facts("journal", "Journal", status["journal"]))

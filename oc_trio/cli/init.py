@@ -261,7 +261,9 @@ class _Setup:
         while True:
             try:
                 if not token:
-                    typed = self.prompts.ask_secret("The bot's token (it is not shown)")
+                    typed = self.prompts.ask_secret(
+                        "The bot's token, from Integrations > Bot Accounts (it is not shown)"
+                    )
                     token = checked_secret(typed, "the token")
                 bot = in_trio(look_up_bot, address, token, os.environ)
                 self._agree_to_owner(bot)

@@ -133,6 +133,17 @@ def test_what_is_wrong_stands_out() -> None:
     assert [table.id for table in status_view(status_of({})).tables] == ["accounts", "journal"]
 
 
+def test_a_reload_has_a_table() -> None:
+    """Once there was one: what kept the file from being used is red; before there is none."""
+    reload = {"begun": 0, "ended": 0, "at": 0, "problems": [], "changed": []}
+    assert "reload" not in [table.id for table in status_view(status_of({}, reload=reload)).tables]
+    refused = {**reload, "begun": 2, "ended": 1, "at": 1_700_000_000_000, "problems": ["gateway.port: is no port"]}
+    view = status_view(status_of({}, reload=refused))
+    assert rows_of(view, "reload") == [("at", "at 1700000000000"), ("problems", "gateway.port: is no port")]
+    (table,) = [table for table in view.tables if table.id == "reload"]
+    assert [row.cells[1].tone for row in table.rows] == ["", "bad"]
+
+
 def test_facts_are_bounded() -> None:
     """A status of any size makes a page of a readable one."""
     assert len(facts_of({"many": [{"a": number} for number in range(1000)]})) == 200
