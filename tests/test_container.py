@@ -46,7 +46,7 @@ def test_the_compose_file_configures_a_gateway_that_mattermost_reaches(tmp_path:
 
 
 def test_a_stop_leaves_time_for_the_drain() -> None:
-    """By default Docker kills after ten seconds."""
+    """The compose file's grace period exceeds the drain; Docker kills after ten seconds by default."""
     drain = tomllib.loads(CONFIG)["gateway"].get("drainSeconds", 30)
     assert int(OURS["stop_grace_period"].removesuffix("s")) >= drain + STOP_MARGIN_SECONDS
     assert f"--time {drain + 30}" in DOCKERFILE

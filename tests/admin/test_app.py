@@ -114,7 +114,7 @@ async def _slow() -> Mapping[str, Any]:
 async def test_a_journal_in_trouble_is_part_of_the_status(
     journal: Callable[[], Awaitable[Mapping[str, Any]]], error_text: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """The rest of the status is told all the same."""
+    """A journal that fails is reported in the status, and the rest of it is complete."""
     status, body, _ = await call(make(journal)[0], "/status.json")
     assert (status, json.loads(body)["journal"]) == (200, {"error": error_text})
 

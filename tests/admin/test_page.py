@@ -135,7 +135,7 @@ async def test_what_a_form_may_hold(world: World) -> None:
 
 
 async def test_a_login_ends(world: World) -> None:
-    """By logging out, and by itself after twelve hours."""
+    """A login ends by logging out, and by itself after twelve hours."""
     browser = await world.browser()
     reply = await browser.post("/logout", csrf=await browser.csrf())
     assert reply.status == 303
@@ -365,7 +365,7 @@ async def test_logging_out_ends_the_stream(
 async def test_an_action_shows_at_once(
     world: World, operator: Browser, nursery: trio.Nursery, autojump_clock: Jumping
 ) -> None:
-    """And not only at the next look."""
+    """What an action changes is sent at once, before the next regular look."""
     stream = open_stream(nursery, operator)
     await stream.until(lambda: stream.events)
     csrf = await operator.csrf()

@@ -99,7 +99,7 @@ async def test_stderr_is_logged_again_an_hour_later(logbook: Logbook, autojump_c
 
 
 async def test_stderr_that_is_no_text_is_closed() -> None:
-    """Nobody reads sixteen megabytes of one line."""
+    """Standard error that never ends a line is closed, after a bounded number of bytes."""
     ours, theirs = trio.testing.memory_stream_one_way_pair()
     await ours.send_all(b"x" * (child.MAX_LINE + 1))
     log = StderrLog("x", is_private=True)
@@ -113,7 +113,7 @@ async def test_stderr_that_is_no_text_is_closed() -> None:
     ids=["running", "ended"],
 )
 async def test_a_child_is_gone_when_its_block_is_left(body: str, code: int) -> None:
-    """It is asked first; its pipes are closed."""
+    """At the end of its block a child is asked to end, and its pipes are closed."""
     async with open_child((sys.executable, "-c", body), {}, grace=5) as process:
         if code == 0:
             await process.wait()

@@ -248,7 +248,7 @@ print(final.text)
 
 @pytest.mark.slow
 async def test_a_line_of_very_many_values_holds_nobody_up() -> None:
-    """It is read beside everything else, and refused in words."""
+    """A line of very many values is refused with a sentence, and other tasks run meanwhile."""
     waits: list[float] = []
 
     async def others() -> None:

@@ -50,7 +50,7 @@ def installed(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("installed")
 async def test_the_documented_package_answers() -> None:
-    """It is found by its name and gets its settings."""
+    """The documented package is found by its name and gets its settings."""
     assert "shout" in installed_agents()
     agent = load_agent("shout", {"mark": "?"})
     assert await collect(agent, REQUEST) == [TextDelta("HELLO YOU?"), Final("HELLO YOU?")]
@@ -106,7 +106,7 @@ async def test_what_a_package_says_is_cleaned(event: AgentEvent) -> None:
 
 @pytest.mark.parametrize("event", [5, TextDelta(None), {"text": "x"}], ids=["a number", "no text", "a mapping"])  # type: ignore[arg-type]
 async def test_what_a_package_gives_instead_of_an_event_fails_its_turn(event: object) -> None:
-    """In words, and the log names the field."""
+    """A value that is no event fails the turn with a sentence; the log names the field."""
 
     class Odd:
         @asynccontextmanager

@@ -29,7 +29,7 @@ STREAM = [
 
 @pytest.mark.parametrize(("kind", "words", "error", "for_user"), STREAM)
 def test_errors_inside_a_stream(kind: str, words: str, error: type[AgentError], for_user: str) -> None:
-    """By type or code first, then by words."""
+    """An error within a stream is judged by its type or code first, then by its text."""
     found = from_stream(HERE, kind, words)
     assert (type(found), found.for_user) == (error, for_user)
 

@@ -98,7 +98,7 @@ async def test_a_compressed_body_is_bounded_by_what_it_holds() -> None:
     ],
 )
 async def test_what_came_is_seen_by_its_first_bytes(body: bytes, events: list[str]) -> None:
-    """Whatever its type says, and however it is cut."""
+    """The kind of a body is recognised by its first bytes, whatever its type and pieces are."""
     whole = Reply(body=body, content_type="application/json")
     cut = Reply(chunks=tuple(body[at : at + 1] for at in range(len(body))), content_type="text/plain")
     async with serve_model(whole, cut) as server, client() as http:

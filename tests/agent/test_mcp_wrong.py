@@ -319,7 +319,7 @@ async def test_wrong_answers_over_http_are_a_reason_or_a_failed_result(method: s
 
 
 async def test_an_idle_server_over_http_that_dies_is_noticed() -> None:
-    """It is asked for its tools now and then."""
+    """An idle server is asked for its tools now and then, so that its end is noticed."""
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             async with http_answers(GOOD) as url:

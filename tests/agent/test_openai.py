@@ -208,7 +208,7 @@ async def test_no_text_at_all_for_a_reason_is_a_failure(reason: str) -> None:
 
 @pytest.mark.parametrize("body", [sse(delta(None, "stop")), sse(), b""])
 async def test_no_text_at_all_is_a_failure_in_words(body: bytes) -> None:
-    """Nobody is left to wait for more."""
+    """An answer without any text fails the turn with a sentence."""
     async with serve_model(Reply(body=body)) as server:
         with pytest.raises(AgentError) as caught:
             await ask(server)

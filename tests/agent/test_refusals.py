@@ -85,7 +85,7 @@ def test_a_request_is_mended_to_an_end(make: Make, words: str) -> None:
 
 @given(WORDS | st.text())
 def test_lengths_are_numbers(words: str) -> None:
-    """Whatever the words, at least one token."""
+    """A length that is read from an error text is at least one token."""
     assert (longest_answer(words) or 1) >= 1
     assert (room_left(words) or 1) >= 1
     assert is_too_long_an_answer(words) in (True, False)

@@ -77,7 +77,7 @@ async def test_the_agent_goes_on_when_its_tool_call_was_taken() -> None:
 
 
 async def test_an_error_first_is_raised() -> None:
-    """Whoever retries must see it as an exception."""
+    """An error before the first event is raised: a retry must see it as an exception."""
     error = AgentUnavailable("op", for_user="sorry", retry_after=3)
 
     async def produce(emit: Emit) -> None:
@@ -132,7 +132,7 @@ async def test_a_bug_leaves_as_it_is() -> None:
 
 
 async def test_speaking_after_the_end_is_a_bug() -> None:
-    """It is found in the agent's own tests."""
+    """An event after the final one raises in the agent."""
 
     async def produce(emit: Emit) -> None:
         await emit(Final("a"))

@@ -111,7 +111,7 @@ async def test_without_anyone_to_ask_the_answer_is_no() -> None:
 
 
 async def test_a_long_result_is_cut() -> None:
-    """The model is told how much is missing."""
+    """A long result is cut, and the model reads how much is missing."""
     box = RuledToolbox(BOXES, ToolPolicy(longest_result=6))
     result = await box.call(ToolCall("1", "files__echo", {"text": "abcd"}))
     assert result.text == "echo a\n[3 more characters were left out]"

@@ -174,7 +174,7 @@ async def test_the_other_field_for_the_longest_answer(words: str, logbook: Logbo
 
 
 async def test_neither_field_for_the_longest_answer() -> None:
-    """Then the provider decides; both names are tried once."""
+    """If both names of the length field are refused, neither is sent."""
     replies = (refusal("unknown field max_tokens"), refusal("unknown field max_completion_tokens"), HELLO, HELLO)
     async with serve_model(*replies) as server, client() as http:
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options={"max_tokens": 50}), http)
@@ -639,7 +639,7 @@ async def test_a_length_that_is_not_the_only_trouble() -> None:
 
 
 async def test_a_model_that_does_not_stream() -> None:
-    """It is asked for one whole answer."""
+    """A model that refuses to stream is asked for the whole answer at once."""
     words = "Unsupported value: 'stream' does not support true with this model. Supported values are: false."
     whole = Reply(
         body=json.dumps({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}).encode(),

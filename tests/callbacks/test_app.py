@@ -289,7 +289,7 @@ async def test_text_that_is_none_is_refused(path: str, headers: dict[str, str], 
 @pytest.mark.parametrize("text", ["%ED%A0%80", "%00", "a%00b", "%ff", "\0"])
 @pytest.mark.parametrize("field", ["text", "user_name", "root_id", "command", "unknown"])
 async def test_a_form_that_holds_no_text_is_refused(field: str, text: str) -> None:
-    """However it is spelled, in any field."""
+    """NUL and bytes that are not UTF-8 are refused in every field, however they are spelled."""
     port = open_port()
     body = f"{urlencode({**FORM, field: ''})}&{field}={text}".encode()
     status, _, _ = await port.post(COMMAND_PATH, body, headers={"Content-Type": "application/x-www-form-urlencoded"})

@@ -96,7 +96,7 @@ def test_show_hides_what_addresses_hold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o664, False), (0o606, True), (0o666, True)])
 def test_check_warns_of_a_file_that_all_may_write(openclaw: Path, mode: int, is_told: bool) -> None:
-    """Whoever changes it has the gateway start what they like."""
+    """A file that everybody may write is warned of: it names programs that the gateway starts."""
     openclaw.chmod(mode)
     done = run("check", "--config", openclaw, OPENAI_API_KEY="k")
     assert done.exit_code == 0

@@ -114,7 +114,7 @@ def test_a_job_from_its_first_to_its_last_day(server: Server) -> None:
     ],
 )
 def test_ways_to_say_when(server: Server, words: tuple[str, ...], schedule: str) -> None:
-    """By an option, or as the first word."""
+    """The time of a job is an option or the first word."""
     assert server.json("cron", "add", *words, "--to", "#town-square")["schedule"] == schedule
 
 
@@ -305,7 +305,7 @@ def test_run_one_that_was_added(server: Server) -> None:
 
 
 def test_a_run_that_fails(server: Server) -> None:
-    """Why is said, by the history too."""
+    """The reason of a failed run is printed, and is in the history too."""
     server.json("cron", "add", "--every", "1h", "--text", "x", "--to", "#nowhere", "--name", "lost")
     output = server.json("cron", "run", "lost", code=1)
     assert output["ok"] is False

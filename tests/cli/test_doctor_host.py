@@ -107,7 +107,7 @@ def test_files_of_somebody_else(tmp_path: Path) -> None:
 
 
 def test_a_place_that_takes_no_file() -> None:
-    """It is tried with a page, whatever the modes say."""
+    """A folder is tried by writing a file, whatever its permissions say."""
     found = state_directory(Path("/proc"))
     assert found.code == "state.read_only"
     assert found.text.startswith("/proc can't be written by this user: ")

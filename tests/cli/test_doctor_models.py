@@ -179,7 +179,7 @@ def test_a_key_that_is_refused_in_another_way(server: Server, host: ModelHost) -
 
 
 def test_tls_where_there_is_none(server: Server, host: ModelHost) -> None:
-    """What TLS said is told, and what it means."""
+    """The error of TLS is quoted and explained."""
     ((level, text),) = provider(server, host.url.replace("http:", "https:") + "/v1")
     assert level == "failed"
     assert "WRONG_VERSION_NUMBER" in text

@@ -112,7 +112,7 @@ def test_a_post_that_there_is_not(server: Server, journal: Path) -> None:
 
 
 def test_a_server_that_is_away(server: Server, journal: Path) -> None:
-    """The journal's part is told all the same."""
+    """Without the server, what the journal knows is printed all the same."""
     admit(journal, server, "r" * 26, "no_mention")
     written = server.config.read_text()
     server.config.write_text(written.replace(server.url, "http://127.0.0.1:9"))

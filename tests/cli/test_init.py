@@ -277,7 +277,7 @@ def test_the_token_of_a_person(server: Server, models: OtherServer, tmp_path: Pa
 
 
 def test_files_that_are_there(server: Server, models: OtherServer, tmp_path: Path) -> None:
-    """Never replaced without being told; then as a whole."""
+    """Existing files are replaced only with --overwrite, and then as a whole."""
     config, token = tmp_path / "oc-trio.toml", tmp_path / "bot-token"
     config.write_text("# mine")
     result = given(server, models)

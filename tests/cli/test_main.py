@@ -64,7 +64,7 @@ def test_an_argument_that_is_no_text(args: list[str]) -> None:
 
 
 def test_bytes_in_a_real_process() -> None:
-    """As a shell with another encoding hands them over."""
+    """Arguments of another encoding are refused in a real process, too."""
     done = subprocess.run(
         [sys.executable, "-m", "oc_trio", "message", "send", "-t", "#x", "-m", b"gr\xfcn"],
         capture_output=True,

@@ -177,7 +177,7 @@ def test_edit_react_read_delete(server: Server) -> None:
 
 
 def test_pages_before_and_after(server: Server) -> None:
-    """Both bounds are exclusive; more on that side is told."""
+    """Both bounds are exclusive, and the output says on which side there is more."""
     channel = server.world.create_channel(server.demo.team, "pages", server.demo.alice, server.demo.bot)
     posts = [server.world.post_as(server.demo.alice, channel, str(number)) for number in range(5)]
 

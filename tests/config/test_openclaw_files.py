@@ -364,7 +364,7 @@ def test_its_translation_means_the_same(home: Path, case: Case) -> None:
 
 
 def test_a_translation_says_what_differs(home: Path) -> None:
-    """As a comment, at the table that it is about."""
+    """A difference to OpenClaw is a comment at the table that it is about."""
     case = next(case for case in CASES if case.file == "channels-beside.json")
     text = run(home, case, "import", home / ".openclaw" / case.file).stdout
     head, _, tables = text.partition("\n[agents.defaults")
@@ -377,7 +377,7 @@ def test_a_translation_says_what_differs(home: Path) -> None:
 
 
 def test_a_binding_without_an_account_is_the_default_account_s(home: Path) -> None:
-    """As in OpenClaw; the other platforms' bindings are gone."""
+    """As in OpenClaw; bindings of other platforms are left out."""
     case = next(case for case in CASES if case.file == "accounts.json")
     bindings = loaded_of(home, case).config.bindings
     assert [(one.agent_id, one.match.account_id) for one in bindings] == [("alerts", "alerts"), ("main", "default")]

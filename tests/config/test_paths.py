@@ -49,7 +49,7 @@ def test_state_directory(env: dict[str, str], expected: str) -> None:
 
 
 def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
-    """And an openclaw.json that lies about, with what to type."""
+    """The error names the places, and the command for an openclaw.json that is there."""
     env = {"HOME": str(tmp_path / "home")}
     problem = str(no_config_problem(env, tmp_path))
     places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", "/etc/oc-trio/config.toml")

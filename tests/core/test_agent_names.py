@@ -56,7 +56,7 @@ def test_no_names_name_nobody(text: str) -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a+)+", r"(?:\w*)*x", r"(a{2,})+", r"((ab)+)*", r"(\w+?)+"])
 def test_explosive(pattern: str) -> None:
-    """A repeat of a repeat is told apart."""
+    """A pattern that repeats a repeat is recognised."""
     re.compile(pattern)
     assert is_explosive(pattern)
 

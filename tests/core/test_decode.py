@@ -155,7 +155,7 @@ def test_events(text: str, event: Event) -> None:
     ],
 )
 def test_replies(raw: object, reply: ActionReply) -> None:
-    """Answers to actions are told from events."""
+    """Replies to actions are distinguished from events."""
     assert decode_frame(json.dumps(raw)) == reply
 
 
@@ -233,7 +233,7 @@ def test_any_text_is_a_frame_or_a_payload_error(text: str) -> None:
 @pytest.mark.slow
 @given(NAMES, GARBAGE, GARBAGE)
 def test_any_content_is_an_event_or_a_numbered_payload_error(name: str, data: object, broadcast: object) -> None:
-    """Whatever stands where an event's content belongs, its number survives."""
+    """A payload error keeps the event's number, whatever its content is."""
     text = json.dumps({"event": name, "data": data, "broadcast": broadcast, "seq": 9})
     try:
         decoded: Frame | PayloadError = decode_frame(text)

@@ -87,7 +87,7 @@ def test_other_names_may_be_custom_emoji() -> None:
 
 @given(st.text(max_size=12))
 def test_a_name_is_safe_in_a_path(text: str) -> None:
-    """Whatever is accepted is lower-case and fits one path segment."""
+    """Every accepted name is lower case and fits into one segment of a path."""
     try:
         name = emoji_name(text)
     except UnknownEmoji:

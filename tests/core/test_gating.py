@@ -153,7 +153,7 @@ def test_decisions(what: Inbound, rules: ChatRules, verdict: str, reason: str) -
     ],
 )
 def test_access_comes_first(what: Inbound, policy: AccessPolicy, decision: Decision) -> None:
-    """Who may talk is settled before what was said."""
+    """The access policy is asked before the text is read."""
     assert decide(what, policy, ChatRules()) == decision
 
 
@@ -243,7 +243,7 @@ RULES = st.builds(ChatRules, chatmode=st.sampled_from([None, *ChatMode]), groups
 
 @given(MESSAGES, RULES, st.sampled_from(ChannelType), st.booleans())
 def test_nobody_is_answered_who_may_not_talk(message: str, rules: ChatRules, kind: ChannelType, edited: bool) -> None:
-    """Whatever the mode, a closed policy addresses nothing."""
+    """A closed policy addresses nothing, whatever the chat mode is."""
     what = inbound(message, chat=Chat(ChannelId("town"), kind), edited=edited, **IN_THREAD)
     assert decide(what, AccessPolicy(), rules).verdict is Verdict.IGNORE
 

@@ -18,5 +18,5 @@ def test_names() -> None:
 @pytest.mark.parametrize("page", ["agents.md", "configuration.md"])
 @pytest.mark.parametrize("name", BUILT_IN_APIS)
 def test_the_documentation_names_each(page: str, name: str) -> None:
-    """As it is written in a configuration."""
+    """The documentation names each API as a configuration writes it."""
     assert name in (DOCS / page).read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ def test_latency_is_a_moving_average() -> None:
 
 
 def test_the_memory_of_429s_is_bounded() -> None:
-    """However many there were, a few are remembered."""
+    """Only the newest few responses with status 429 are remembered."""
     mood = ServerLoad()
     for at in range(100):
         mood = with_throttling(mood, float(at))

@@ -39,7 +39,7 @@ def test_no_more_goes_than_burst_and_rate_allow(rate: float, burst: int, steps: 
 
 @given(st.floats(0.5, 100), st.integers(1, 200), st.sampled_from(Lane))
 def test_the_wait_that_is_told_is_enough(rate: float, burst: int, lane: Lane) -> None:
-    """Whoever waits as long as told gets a token then."""
+    """After the wait that the bucket names, a token is there."""
     bucket, _ = spend(full(RatePolicy(rate, burst), 0.0), Lane.FINAL, 0.0)
     bucket, wait = room_for(bucket, lane, 0.0)
     assert wait > 0

@@ -43,7 +43,7 @@ def test_a_post_that_we_did_not_send(foreign: Post, expected: Sign | None) -> No
 
 @pytest.mark.parametrize("mark", [None, {"k": "a", "i": "ours"}, {"k": "a"}])
 def test_what_is_in_the_outbox_is_ours(mark: dict[str, Any] | None) -> None:
-    """Whatever its mark is, but another installation's."""
+    """A post of the outbox is ours whatever its mark is, unless that is another installation's."""
     assert sign(post(mark), is_sent=True) is None
     assert sign(post({"k": "a", "i": "theirs"}), is_sent=True) is Sign.INSTALLATION
 

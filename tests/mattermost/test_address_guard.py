@@ -201,7 +201,7 @@ async def test_tls_is_spoken_with_the_name(names: Names, nursery: trio.Nursery) 
 
 
 async def test_without_tls_the_stream_is_plain(names: Names, port: int) -> None:
-    """As the websocket asks for it with `ws://`."""
+    """For `ws://` the stream is plain TCP."""
     names.known["mm.test"] = ["127.0.0.1"]
     stream = await AddressGuard(OPEN).open_stream("mm.test", port, None)
     assert isinstance(stream, trio.SocketStream)

@@ -106,7 +106,7 @@ def test_a_finding_is_over_after_a_quiet_day(logbook: Logbook) -> None:
 
 
 def test_a_post_counts_once(logbook: Logbook) -> None:
-    """Catch-up reads again what an event told."""
+    """A post that an event brought is not counted again by catch-up."""
     clock = Clock(lambda: EPOCH)
     health = Health(clock.now_ms, lambda: 0.0)
     alarm = SecondGatewayAlarm(ACCOUNT, Installation("ours"), lambda: BOT, clock, Metrics(), health)
@@ -251,7 +251,7 @@ def _the_same(gateway: Gateway) -> Any:
 
 
 async def test_an_edit_of_ours_keeps_the_mark(harness: Harness) -> None:
-    """Whoever edits the text of a post leaves its props."""
+    """An edit of a post's text leaves its props."""
     await harness.start()
     harness.say("@helper one")
     await harness.settled()

@@ -59,7 +59,7 @@ async def test_a_cancelled_wait_gives_its_place_back(
 async def test_a_larger_limit_lets_who_waits_begin(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
-    """As after a reload; a smaller one ends nobody."""
+    """After a reload a larger limit lets waiting turns begin; a smaller one ends none."""
     limit, running = TurnLimit.of(1), list[int]()
 
     async def turn(name: int) -> None:

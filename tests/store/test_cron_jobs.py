@@ -177,7 +177,7 @@ async def test_the_obligation_says_what_became_of_a_prompt(store: Store) -> None
 
 
 async def test_old_runs_go(store: Store) -> None:
-    """By age and by number; what is wanted stays."""
+    """Runs are pruned by age and by number; one that is still to be made stays."""
     for at in (100, 200, 300):
         run = evolve(scheduled_run("news", ACCOUNT, at), state=RunState.SKIPPED, ran_at=at)
         await store.cron_runs.record(run)

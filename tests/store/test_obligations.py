@@ -142,7 +142,7 @@ async def test_the_post_in_the_place_of_the_words(store: Store) -> None:
 
 
 async def test_words_that_were_refused(store: Store) -> None:
-    """Then the end says that nobody was told."""
+    """An obligation whose notice was refused ends with a reason that says so."""
     owed = await owe(store, "p1")
     row = notice(owed)
     await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, row)
@@ -153,7 +153,7 @@ async def test_words_that_were_refused(store: Store) -> None:
 
 
 async def test_nothing_is_said_of_what_has_ended(store: Store) -> None:
-    """Deleted before it could be told: no words are queued."""
+    """For an obligation that has ended already no notice is queued."""
     owed = await owe(store, "p1")
     await store.obligations.close([owed.id], cancelled("deleted"), 40)
     assert await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, notice(owed)) == 0

@@ -196,7 +196,7 @@ async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(
 
 
 async def test_an_account_that_is_switched_off_is_said_so(two_servers: TwoServers, logbook: Logbook) -> None:
-    """Who wonders why nobody answers reads it at the start."""
+    """The log at the start names an account that is switched off."""
     await two_servers.start({"enabled": False})
     (line,) = logbook.said("an account is switched off")
     assert (line["account"], line["level"]) == (WEST, "warning")

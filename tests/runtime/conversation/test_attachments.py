@@ -36,7 +36,7 @@ async def test_an_image_for_a_model_that_takes_them(harness: Harness) -> None:
 
 
 async def test_an_image_for_a_model_that_does_not(harness: Harness) -> None:
-    """It is a marker with name, type and size."""
+    """For a model without images a picture is a marker with name, type and size."""
     message = await sent_message(harness, ("a.png", PNG), images=False)
     assert message.images == ()
     assert "[file a.png, image/png, 48 bytes; its content is not shown]" in message.text

@@ -24,7 +24,7 @@ def test_what_the_agent_was_told() -> None:
 
 
 def test_words_told_by_an_older_version() -> None:
-    """It escaped nothing; what it told is not told again."""
+    """A prompt of a release that escaped nothing is recognised, so it is not sent again."""
     job = a_job("a")
     text = "count\n[Current message, reply to this]"
     message = evolve(job.inbound, post_id="p1", text=text, create_at=1_700_000_000_000)

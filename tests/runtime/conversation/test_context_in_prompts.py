@@ -27,7 +27,7 @@ async def harness(harness: Harness) -> Harness:
 
 
 async def test_what_was_overheard_comes_before_the_question(harness: Harness) -> None:
-    """Unaddressed posts are told once, with their senders, oldest first."""
+    """Unaddressed posts are in one prompt only, with their senders, oldest first."""
     await harness.start(FLAT)
     harness.say("the build is red", by=harness.bob)
     harness.say("since when?")

@@ -218,7 +218,7 @@ async def test_steer(harness: Harness) -> None:
 
 
 async def test_steer_that_the_agent_never_hears(harness: Harness) -> None:
-    """It is answered by a turn of its own."""
+    """A steered message that the agent did not read is answered by a turn of its own."""
     await harness.start(messages=queue("steer"))
     posts = await ask_during(harness, "second")
     await harness.settled()

@@ -273,7 +273,7 @@ async def test_whoever_is_cancelled_does_not_wait(mock_clock: trio.testing.MockC
 
 
 async def test_pillow_in_a_thread() -> None:
-    """As a gateway runs it, with what is installed here."""
+    """Pictures are scaled in a worker thread, by the Pillow that is installed here."""
     made = await Pictures().fitted(photo(3000, 20, gps=True), JPEG, ImageBounds())
     assert opened(made.data).size == (2048, 14)
 

@@ -231,7 +231,7 @@ class TestParticipation:
         assert await harness.state(onward) == "delivered"
 
     async def test_a_bare_stop_ends_an_answer_that_grows(self, harness: Harness) -> None:
-        """Nobody has to name the bot to make it stop."""
+        """`stop` without a mention ends the answer that is being written."""
         await harness.start()
         harness.script = [Say("word " * 100, delay=1.0)]
         root = harness.say("@helper hi")

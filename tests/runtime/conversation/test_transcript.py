@@ -31,7 +31,7 @@ def test_an_entry_comes_back_as_it_was(message: Message) -> None:
 
 
 def test_an_entry_is_one_compact_line_of_readable_json() -> None:
-    """Nothing is written that is empty, and umlauts stay letters."""
+    """Empty fields are left out, and umlauts are not escaped."""
     assert transcript.to_json(Message(Role.USER, "Grüße\nhier")) == '{"role":"user","text":"Grüße\\nhier"}'
     call = Message(Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "look", {"at": 1}),))
     assert json.loads(transcript.to_json(call)) == {

@@ -127,7 +127,7 @@ async def row(store: Store, name: str = "turn.0") -> OutboxRow:
 
 
 @no_time
-async def test_a_letter_is_written_down_sent_and_confirmed(
+async def test_a_message_is_written_down_sent_and_confirmed(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """Row, request, confirmation; the post carries the message's name as its marker."""
@@ -161,7 +161,7 @@ async def test_the_row_is_there_before_the_request(delivery: Delivery, server: F
 
 
 @no_time
-async def test_the_same_letter_is_the_same_post(delivery: Delivery, server: FakeServer) -> None:
+async def test_the_same_message_is_the_same_post(delivery: Delivery, server: FakeServer) -> None:
     """Asked again, before or after a restart, it is not sent again."""
     first = await delivery.post(message())
     assert await delivery.post(message(message="other words")) == first
@@ -169,7 +169,7 @@ async def test_the_same_letter_is_the_same_post(delivery: Delivery, server: Fake
 
 
 @no_time
-async def test_a_queued_letter_is_sent_by_whoever_comes(delivery: Delivery, server: FakeServer, store: Store) -> None:
+async def test_a_queued_message_is_sent_by_whoever_comes(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """Written down first, sent later, with the words it has then."""
     await delivery.queue([message()])
     assert (await row(store)).state is OutboxState.QUEUED
@@ -195,7 +195,7 @@ async def test_drafts_give_way_to_final_words(
 
 
 @no_time
-async def test_a_letter_that_never_left_waits_in_the_queue(
+async def test_a_message_that_never_left_waits_in_the_queue(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """The next try need not look for an earlier one."""
@@ -208,7 +208,7 @@ async def test_a_letter_that_never_left_waits_in_the_queue(
 
 
 @no_time
-async def test_a_lost_answer_leaves_the_letter_in_doubt(delivery: Delivery, server: FakeServer, store: Store) -> None:
+async def test_a_lost_answer_leaves_the_message_in_doubt(delivery: Delivery, server: FakeServer, store: Store) -> None:
     """The next try knows that there may be a post, and there is one in the end."""
     server.plan = [LOST, DOWN]
     for _ in range(2):
@@ -244,7 +244,7 @@ async def test_a_refusal_is_final(delivery: Delivery, server: FakeServer, store:
 
 
 @no_time
-async def test_a_refused_token_is_no_refusal_of_the_letter(
+async def test_a_refused_token_is_no_refusal_of_the_message(
     delivery: Delivery, server: FakeServer, store: Store
 ) -> None:
     """The answer waits, unhurried, until the token is good again."""
@@ -484,8 +484,8 @@ async def test_a_post_that_comes_when_it_was_given_up(delivery: Delivery, server
 
 
 @no_time
-async def test_a_letter_that_somebody_else_gives_up_meanwhile(delivery: Delivery, server: FakeServer) -> None:
-    """Whoever still sends it gets the refusal, and nothing breaks."""
+async def test_a_message_that_somebody_else_gives_up_meanwhile(delivery: Delivery, server: FakeServer) -> None:
+    """A message that another task gave up raises the refusal for its sender."""
 
     async def give_up(_key: str) -> None:
         await delivery.abandon(OutboxId("turn.0"), "enough of it")
@@ -646,7 +646,7 @@ async def test_a_preview_that_can_not_be_deleted_ends_nothing(
 
 @no_time
 async def test_ambiguous_writes_and_retries_are_counted(delivery: Delivery, server: FakeServer) -> None:
-    """By account, and by the status for a reason."""
+    """Ambiguous writes are counted by account, retries by status as well."""
     server.plan = [LOST, BUSY, EXPIRED]
     await delivery.post_until_done(message())
     text = delivery.metrics.render().decode()

@@ -348,7 +348,7 @@ async def test_what_an_earlier_run_left_in_the_outbox(harness: Harness) -> None:
 
 
 async def test_a_turn_of_nobodys_with_a_post_that_fails(harness: Harness) -> None:
-    """It is ended, although later than the start."""
+    """A turn whose message was settled otherwise ends, too, without holding up the start."""
     await harness.start(OFF)
     harness.script = [Say("some poison")]
     fails(harness, 500, has_poison)

@@ -20,7 +20,7 @@ LETTER = OutboxMessage(
 )
 
 
-def test_a_letter_as_a_row() -> None:
+def test_a_message_as_a_row() -> None:
     """Key and marker are the message's id, which is what a later look goes by."""
     row = row_of(LETTER, AccountId("a"), UserId("bot"), 7)
     assert (row.id, row.pending_post_id, row.state, row.created_at) == ("turn.0", "bot:turn.0", OutboxState.QUEUED, 7)
@@ -41,7 +41,7 @@ def test_a_draft_that_grew() -> None:
     assert (post.message, post.pending_post_id) == ("hello there", "bot:turn.0")
 
 
-def test_a_letter_to_a_person() -> None:
+def test_a_message_to_a_person() -> None:
     """Its channel is the row's, once that is known."""
     message = evolve(LETTER, channel_id=ChannelId(""), to_user="alice")
     row = evolve(row_of(message, AccountId("a"), UserId("bot"), 7), channel_id="direct")

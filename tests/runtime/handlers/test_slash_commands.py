@@ -144,7 +144,7 @@ async def test_a_stranger_who_comes_when_three_wait_gets_no_empty_code(autojump_
 
 
 async def test_who_gets_no_code_is_logged_once(autojump_clock: MockClock, logbook: Logbook) -> None:
-    """And again when the time of a code has passed."""
+    """A refused person is logged once, and again when the time of a code has passed."""
     async with callback_harness(dmPolicy="pairing", allowFrom=[]).running() as callbacks:
         await callbacks.registered()
         direct = callbacks.world.direct(callbacks.mallory, callbacks.bot)

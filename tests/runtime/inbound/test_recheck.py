@@ -118,7 +118,7 @@ async def test_what_is_no_post_is_not_looked_for() -> None:
 
 
 async def test_a_record_that_can_not_be_read_is_damage() -> None:
-    """It is neither skipped nor taken for unchanged."""
+    """A record that can't be read ends the gateway: it is neither skipped nor taken for unchanged."""
     damage = pytest.RaisesExc(StoreUnusable, match="the journal is damaged: a row of obligations, id ")
     with pytest.RaisesGroup(damage, flatten_subgroups=True):
         await find_changes(an_admission(), [evolve(owed("b"), payload="{")])

@@ -113,7 +113,7 @@ def test_what_became_of_it(decision: str, beginning: str) -> None:
 
 
 def test_every_reason_has_a_sentence() -> None:
-    """Whatever the core can decide, and what admits calls."""
+    """Every reason that the core or a call's admission can give has a sentence."""
     forms = (
         r'(?:Access\((?:True|False), |Decision\(Verdict\.\w+, |_addressed\(|_overheard\(\w+\.\w+, |reason=)"([a-z_]+)"'
     )

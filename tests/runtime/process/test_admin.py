@@ -56,7 +56,7 @@ async def test_the_state_directory_is_made(tmp_path: Path) -> None:
 
 
 async def test_a_state_directory_that_can_not_be_made(tmp_path: Path, logbook: Logbook) -> None:
-    """It is said, and nothing else suffers."""
+    """The failure is logged, and everything else works."""
     (tmp_path / "file").write_text("in the way")
     loaded, ready = loaded_of(tmp_path / "file" / "state"), trio.Event()
     ready.set()

@@ -83,7 +83,7 @@ async def test_what_is_beyond_retention_goes_once_an_hour(
 async def test_a_journal_that_can_not_be_pruned_is_tried_again(
     nursery: trio.Nursery, autojump_clock: Clock, store: Store, logbook: Logbook
 ) -> None:
-    """A full disk is told, and ends nothing."""
+    """A full disk is logged, and pruning is tried again later."""
     broken, engine = moody(store)
     engine.mood = "fails"
     nursery.start_soon(run_pruning, broken, StoreSettings(), lambda: 10**13)

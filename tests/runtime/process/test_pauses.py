@@ -18,7 +18,7 @@ def pauses(harness: Harness) -> Any:
 
 
 async def test_mattermost_asks_for_a_pause(harness: Harness) -> None:
-    """As long as nothing goes there, and no longer."""
+    """The status shows the pause as long as no request is made, and no longer."""
     gateway = await harness.start()
     assert pauses(harness) == []
     is_limited = True

@@ -100,7 +100,7 @@ def test_the_form_of_the_logs_is_as_configured(tmp_path: Path, wanted: str, caps
 
 
 def test_the_journal_lies_in_the_state_directory(tmp_path: Path) -> None:
-    """It is made when need be, for its owner only."""
+    """The state directory is made if need be, for its owner only."""
     config = loaded(tmp_path)
     assert journal_location(config, create=False) == str(tmp_path / "state" / JOURNAL)
     assert not (tmp_path / "state").exists()

@@ -100,7 +100,7 @@ async def test_what_is_too_long_is_attached(harness: Harness) -> None:
 
 
 async def test_a_file_that_the_server_refuses_leaves_the_answer(harness: Harness) -> None:
-    """It is cut all the same, and says both."""
+    """The answer is cut all the same, and says that it was and that the file is missing."""
     await harness.start({"textChunkLimit": 100, "maxAnswerPosts": 2})
 
     async def refuse(request: Any) -> Any:
@@ -119,7 +119,7 @@ async def test_a_file_that_the_server_refuses_leaves_the_answer(harness: Harness
 
 
 async def test_tokens_of_a_cut_stream_are_estimated(harness: Harness, logbook: Logbook) -> None:
-    """Nobody waits for the server's own count."""
+    """The usage of a stream that was cut off is estimated, without waiting for the server's count."""
     await harness.start({"maxAnswerChars": 1000})
     harness.script = Endless(TextDelta("abcd"))
     post = harness.say("@helper go on")
@@ -162,7 +162,7 @@ async def test_sealed_blocks_are_bounded(harness: Harness) -> None:
 
 
 async def test_endless_thinking_is_ended_in_words(harness: Harness) -> None:
-    """Nobody pays for it until the turn's time is up."""
+    """Reasoning beyond its bound ends the turn with a sentence, before the turn's time is up."""
     await harness.start()
     endless = Endless(Thinking("hm " * 1000))
     harness.script = endless

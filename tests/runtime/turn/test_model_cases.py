@@ -848,7 +848,7 @@ async def test_26_a_picture_on_the_root(
 
 
 async def test_26_a_model_without_pictures(harness: Harness) -> None:
-    """It is told that there is one."""
+    """A model without images reads that there is one."""
     server = await start(harness, always(text("done") + END))
     file = harness.world.files.add(harness.alice.id, harness.square.id, "a.png", PNG)
     root = harness.say("look at this", file_ids=(file.id,))

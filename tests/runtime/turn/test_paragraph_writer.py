@@ -156,7 +156,7 @@ async def test_a_post_under_way_is_finished(autojump_clock: trio.testing.MockClo
 
 
 async def test_a_refusal_leaves_it_to_the_final(autojump_clock: trio.testing.MockClock) -> None:
-    """Then the whole answer is the final's."""
+    """After a refused block the whole answer goes out as the final."""
     channel, text = Channel(problem=MattermostRejected("no", status=403)), "A first paragraph.\n\nA second one."
 
     async def talk(writer: ParagraphWriter) -> None:

@@ -130,7 +130,7 @@ async def test_the_first_text_at_once_and_then_at_intervals(slot: TaskSlot) -> N
 
 
 async def test_unchanged_text_makes_no_call(slot: TaskSlot) -> None:
-    """Nor does text that vanishes in rendering."""
+    """Neither unchanged text nor text that rendering removes makes a request."""
     server = Server()
     previewer = a_previewer(server)
     await slot.start(previewer.run)
@@ -267,7 +267,7 @@ async def test_progress_begins_late_unless_a_tool_does(slot: TaskSlot, event: Ag
 
 
 async def test_a_tool_ends_the_wait_of_progress(slot: TaskSlot) -> None:
-    """It is worth a status post at once."""
+    """A tool call makes the status post at once, without the usual wait."""
     server = Server()
     previewer = a_previewer(server, style=ViewStyle(mode=StreamMode.PROGRESS))
     await slot.start(previewer.run)

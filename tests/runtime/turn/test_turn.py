@@ -156,7 +156,7 @@ async def test_previews_back_off_and_recover(harness: Harness) -> None:
 
 
 async def test_a_final_whose_answer_is_lost(harness: Harness) -> None:
-    """It is written again, and stands once."""
+    """A final whose response was lost is written again, and is there once."""
     lost: list[str] = []
 
     async def lose(request: SandboxRequest) -> SandboxResponse | None:
