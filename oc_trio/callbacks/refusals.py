@@ -26,7 +26,7 @@ _CLICK_ADVICE = {
     "Invalid token": _FOREIGN_BUTTON,
     "Channel mismatch": "the button was made for another channel; buttons can't be copied",
     "Post/channel mismatch": "the button was made for another post; buttons can't be copied",
-    "Unknown action": "the post has no such button any more",
+    "Unknown action": "the post has no such button any more, or context.action_id is not the button's id",
     "Not ready": "the account is not running: see oc-trio status",
     "Failed to validate interaction": "Mattermost could not be asked for the post: click again",
     "Interaction authorization failed": "Mattermost could not be asked who clicked: click again",

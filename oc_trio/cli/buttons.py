@@ -100,8 +100,14 @@ def sign(
         unsigned[CHANNEL_ID] = channel
     if expires_in is not None:
         unsigned[EXPIRES_AT] = int((time.time() + expires_in) * 1000)
-    if not isinstance(unsigned.get(ACTION_ID), str):
+    action_id = unsigned.get(ACTION_ID)
+    if not isinstance(action_id, str):
         click.echo(f"Note: without {ACTION_ID}, the same as the button's id, a click is refused.", err=True)
+    elif not (action_id.isascii() and action_id.isalnum()):
+        click.echo(
+            f"Note: Mattermost answers 404 to a click on a button with the id {action_id}: letters and digits only.",
+            err=True,
+        )
     try:
         signed = sign_context(_bot_token(token_file, config, account), unsigned)
     except ValueError as error:
@@ -118,13 +124,19 @@ def sign(
 @_account
 @_json
 def verify(context: str, token_file: Path | None, config: str | None, account: str | None, as_json: bool) -> None:
-    """Check the _token of CONTEXT, a JSON object or - for standard input.
+    """Check the _token of CONTEXT, a JSON object or - for standard input, and say what is wrong with it.
 
     Exit codes: 0 it is genuine, 1 it is not.
     """
+    from oc_trio.core.signing import signing_mistake
     from oc_trio.signing import verify_context
 
-    valid = verify_context(_bot_token(token_file, config, account), _read_object(context))
-    click.echo(json.dumps({"valid": valid}) if as_json else ("valid" if valid else "invalid"))
+    bot_token, signed = _bot_token(token_file, config, account), _read_object(context)
+    valid = verify_context(bot_token, signed)
+    mistake = "" if valid else signing_mistake(bot_token, signed)
+    if as_json:
+        click.echo(json.dumps({"valid": valid, **({"problem": mistake} if mistake else {})}))
+    else:
+        click.echo("valid" if valid else f"invalid: {mistake}")
     if not valid:
         raise SystemExit(1)

@@ -49,7 +49,9 @@ def check(config_path: str | None, as_json: bool) -> None:
         click.echo(f"warning: {warning}", err=True)
     accounts = {name: account.base_url for name, account in loaded.accounts.items()}
     listed = ", ".join(f"{name} ({url})" for name, url in accounts.items()) or "no enabled account"
-    click.echo(f"{loaded.path or 'environment'}: fine; {listed}")
+    off = loaded.switched_off
+    more = f"; switched off (enabled = false): {', '.join(off)}" if off else ""
+    click.echo(f"{loaded.path or 'environment'}: fine; {listed}{more}")
 
 
 command.add_command(check, "validate")

@@ -73,7 +73,7 @@ def _token(table: AccountTable, env: Mapping[str, str], folder: Path) -> Secret:
             ref = SecretRef(SecretSource.ENV, TOKEN_VARIABLE)
     where = join(table.path, "botToken")
     if ref is None:
-        alternative = f", or the environment variable {TOKEN_VARIABLE}" if table.id == DEFAULT_ACCOUNT else ""
+        alternative = _variable(TOKEN_VARIABLE, table, env)
         raise Invalid(Problem(where, "is missing", f"set it, or botTokenFile{alternative}"))
     try:
         return read_secret(ref, env)
@@ -81,12 +81,19 @@ def _token(table: AccountTable, env: Mapping[str, str], folder: Path) -> Secret:
         raise Invalid(Problem(where, str(error))) from None
 
 
+def _variable(name: str, table: AccountTable, env: Mapping[str, str]) -> str:
+    """What a hint says about the environment variable `name` where the key is missing."""
+    if table.id == DEFAULT_ACCOUNT:
+        return f", or the environment variable {name}"
+    return f"; {name} is for the default account only" if env.get(name, "").strip() else ""
+
+
 def _base_url(table: AccountTable, value: str, env: Mapping[str, str]) -> str:
     where = table.origin("baseUrl")
     if not value.strip() and table.id == DEFAULT_ACCOUNT and env.get(URL_VARIABLE, "").strip():
         value, where = env[URL_VARIABLE], URL_VARIABLE
     if not value.strip():
-        alternative = f", or the environment variable {URL_VARIABLE}" if table.id == DEFAULT_ACCOUNT else ""
+        alternative = _variable(URL_VARIABLE, table, env)
         raise Invalid(Problem(where, "is missing", f'write baseUrl = "https://chat.example.com"{alternative}'))
     try:
         return normalize_base_url(value)

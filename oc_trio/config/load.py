@@ -64,6 +64,11 @@ class Loaded:
         return next((index for index, name in enumerate(names) if normalize_account_id(name) == account), -1)
 
     @property
+    def switched_off(self) -> tuple[AccountId, ...]:
+        """The accounts with `enabled = false`."""
+        return tuple(name for name in self.tables if name not in self.accounts and name not in self.broken)
+
+    @property
     def path(self) -> Path | None:
         """The file that was read; None when the environment was enough."""
         return self.document.path

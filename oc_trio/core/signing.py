@@ -6,6 +6,7 @@ The scheme is OpenClaw's, so that its buttons and its users' scripts keep workin
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,37 @@ def verify_context(bot_token: str, context: Mapping[str, Any]) -> bool:
         return False
     matches = [hmac.compare_digest(given, _hex_hmac(secret, message).encode()) for message in messages]
     return any(matches)
+
+
+def signing_mistake(bot_token: str, context: Mapping[str, Any]) -> str:
+    """What a script did wrong where `verify_context` is false: a sentence for its author.
+
+    The usual mistakes are tried one by one, so the caller must hold the bot token for a reason: this is no answer for
+    whoever sent the context.
+    """
+    token = context.get(TOKEN_KEY)
+    if not isinstance(token, str):
+        return f"the context has no {TOKEN_KEY}"
+    unsigned, secret = _unsigned(context), interaction_secret(bot_token)
+    try:
+        compact = json.dumps(unsigned, separators=(",", ":"), ensure_ascii=False)
+        text = canonical_json(unsigned)
+        tries = [
+            ("the key is the bot token itself: derive the secret from it first", bot_token.encode(), text),
+            ("the secret was decoded: use it as its hex text", bytes.fromhex(secret), text),
+            ("the JSON has blanks: write it compact", secret.encode(), json.dumps(unsigned, sort_keys=True)),
+            ("the keys are not sorted", secret.encode(), compact),
+        ]
+        for left_out in unsigned:
+            rest = canonical_json({key: value for key, value in unsigned.items() if key != left_out})
+            tries.append((f"the field {left_out} is not signed: sign all fields", secret.encode(), rest))
+    except (ValueError, TypeError) as problem:
+        return f"the context can't be signed: {problem}"
+    given = token.encode("utf-8", "surrogatepass")
+    for mistake, key, message in tries:
+        if hmac.compare_digest(given, _hex_hmac(key, message.encode("utf-8", "surrogatepass")).encode()):
+            return mistake
+    return "it was signed with another bot's token, or a field was changed afterwards"
 
 
 def _unsigned(context: Mapping[str, Any]) -> dict[str, Any]:

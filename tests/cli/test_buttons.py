@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 import json
 from pathlib import Path
 
@@ -6,7 +8,7 @@ from click.testing import CliRunner
 
 from oc_trio.cli.buttons import command
 from oc_trio.core.buttons import CHANNEL_ID, EXPIRES_AT
-from oc_trio.signing import verify_context
+from oc_trio.signing import interaction_secret, verify_context
 
 TOKEN = "test-bot-token"
 ENVIRONMENT = {"MATTERMOST_BOT_TOKEN": TOKEN}
@@ -74,12 +76,53 @@ def test_mistakes_are_one_message(context: str, environment: dict[str, str], wor
 
 
 @pytest.mark.parametrize(
-    ("token", "code", "output_json"), [(SIGNATURE, 0, {"valid": True}), ("0" * 64, 1, {"valid": False})]
+    ("token", "code", "output_json"),
+    [
+        (SIGNATURE, 0, {"valid": True}),
+        (
+            "0" * 64,
+            1,
+            {"valid": False, "problem": "it was signed with another bot's token, or a field was changed afterwards"},
+        ),
+    ],
 )
 def test_verify(token: str, code: int, output_json: dict[str, bool]) -> None:
     context = json.dumps({**json.loads(CONTEXT), "_token": token})
     result = CliRunner().invoke(command, ["verify", context, "--json"], env=ENVIRONMENT)
     assert (result.exit_code, json.loads(result.stdout)) == (code, output_json)
+
+
+def _signature(key: str | bytes, message: str) -> str:
+    return hmac.new(key.encode() if isinstance(key, str) else key, message.encode(), hashlib.sha256).hexdigest()
+
+
+SECRET = interaction_secret(TOKEN)
+SORTED = '{"action":"approve","action_id":"mybutton01"}'
+
+
+@pytest.mark.parametrize(
+    ("signature", "problem"),
+    [
+        (None, "the context has no _token"),
+        (_signature(TOKEN, SORTED), "the key is the bot token itself: derive the secret from it first"),
+        (_signature(bytes.fromhex(SECRET), SORTED), "the secret was decoded: use it as its hex text"),
+        (_signature(SECRET, SORTED.replace(":", ": ").replace(",", ", ")), "the JSON has blanks: write it compact"),
+        (_signature(SECRET, CONTEXT), "the keys are not sorted"),
+        (_signature(SECRET, '{"action_id":"mybutton01"}'), "the field action is not signed: sign all fields"),
+    ],
+    ids=["none", "key", "decoded", "blanks", "unsorted", "subset"],
+)
+def test_verify_says_what_a_script_did_wrong(signature: str | None, problem: str) -> None:
+    """The usual mistakes by name."""
+    context = json.loads(CONTEXT) | ({"_token": signature} if signature else {})
+    result = CliRunner().invoke(command, ["verify", json.dumps(context)], env=ENVIRONMENT)
+    assert (result.exit_code, result.stdout) == (1, f"invalid: {problem}\n")
+
+
+def test_sign_warns_of_an_id_that_mattermost_does_not_take() -> None:
+    result = CliRunner().invoke(command, ["sign", '{"action_id": "my-button"}'], env=ENVIRONMENT)
+    assert result.exit_code == 0
+    assert "Mattermost answers 404 to a click on a button with the id my-button" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,20 @@ def test_check_names_every_problem(tmp_path: Path) -> None:
     assert "s3cret" not in done.output
 
 
+def test_check_names_accounts_that_are_switched_off(tmp_path: Path) -> None:
+    """Somebody who wonders why a bot is silent sees it at once."""
+    file = tmp_path / "c.toml"
+    file.write_text(
+        '[agents.defaults]\nmodel = "ollama/qwen3"\n'
+        '[channels.mattermost.accounts.a]\nbaseUrl = "https://a.example.com"\nbotTokenFile = "token"\n'
+        "[channels.mattermost.accounts.b]\nenabled = false\n"
+    )
+    (tmp_path / "token").write_text("t" * 26)
+    (tmp_path / "token").chmod(0o600)
+    done = run("check", "--config", file)
+    assert done.stdout.endswith("fine; a (https://a.example.com); switched off (enabled = false): b\n"), done.output
+
+
 def test_show_origin(openclaw: Path) -> None:
     """Each value in effect is shown with the place it comes from, secrets hidden."""
     done = run("show", "--origin", "--config", openclaw, OPENAI_API_KEY="k")

@@ -85,6 +85,8 @@ def test_environment_serves_the_default_account_only(load_text: Callable[..., Lo
         "channels.mattermost.accounts.b.botToken",
         "channels.mattermost.accounts.b.baseUrl",
     }
+    assert "MATTERMOST_BOT_TOKEN is for the default account only" in str(caught.value)
+    assert "MATTERMOST_URL is for the default account only" in str(caught.value)
 
 
 def test_file_wins_over_environment(load_text: Callable[..., Loaded]) -> None:

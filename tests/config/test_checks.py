@@ -231,7 +231,7 @@ BROKEN: list[tuple[str, str, list[str]]] = [
     (
         "account without token",
         B + "accounts.a.name = 'A'",
-        ["channels.mattermost.accounts.a.botToken: is missing (set it, or botTokenFile)"],
+        ["accounts.a.botToken: is missing (set it, or botTokenFile; MATTERMOST_BOT_TOKEN is for the default account "],
     ),
     (
         "secret of a wrong kind",

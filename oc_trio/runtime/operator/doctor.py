@@ -100,6 +100,8 @@ def _configuration(loaded: Loaded) -> Iterator[Finding]:
             yield Finding(Level.FAILED, f"account {account}", one.said, "config.account", fix, repair)
     # Even where an account is broken: the file itself could be read, and this names it.
     yield Finding(Level.OK, "configuration", str(loaded.path or "from the environment"), "config.ok")
+    for name in loaded.switched_off:
+        yield Finding(Level.OK, f"account {name}", "is switched off: enabled = false", "config.account_off")
     if not loaded.accounts:
         text = "no account is switched on"
         yield Finding(Level.FAILED, "accounts", text, "config.no_account", "set enabled = true for one")

@@ -32,6 +32,7 @@ WHY = {
     "config.error": "The gateway does not start.",
     "config.warning": "The gateway starts, and something in the file does not do what it seems to say.",
     "config.account": "This account does not start; the others do.",
+    "config.account_off": _WELL,
     "config.no_account": "There is nobody to answer as.",
     "state.ok": _WELL,
     "state.new": _WELL,

@@ -202,9 +202,8 @@ class Gateway:
             detail = "; ".join(map(str, problems))
             self.health.update(broken, state="misconfigured", detail=detail)
             log.error("an account can't be started", account=broken, problem=detail)
-        for name in loaded.tables:
-            if name not in loaded.accounts and name not in loaded.broken:
-                log.warning("an account is switched off: enabled = false", account=name)
+        for name in loaded.switched_off:
+            log.warning("an account is switched off: enabled = false", account=name)
 
     async def _admin(self, store: Store) -> None:
         await run_admin(self.admin_inputs(store))
