@@ -6,14 +6,18 @@ events may be missing (a new connection, a start, polling) the posts are read. B
 """
 
 from collections import OrderedDict
+from functools import partial
 
+import trio
 from attrs import define, evolve, field, frozen
 
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.events import Post
-from oc_trio.errors import MattermostError, MattermostRejected
+from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import PostId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.concurrency import run_bounded
+from oc_trio.retry import RetryState, retrying
 from oc_trio.runtime.delivery.delivery import Delivery
 from oc_trio.store.pending_edits import PendingEdit
 from oc_trio.telemetry.log import get_logger
@@ -26,6 +30,7 @@ _MAX_POSTS = 256
 # Per post, so that the gateway and another writer can't overwrite each other for ever.
 _MAX_REPAIRS = 3
 _CHECKS_AT_ONCE = 4
+_RETRY = RetryPolicy(initial=1.0, maximum=30.0)
 
 log = get_logger(part="late_edits")
 
@@ -102,9 +107,15 @@ class LateEditGuard:
         watched = self._watched(post_id)
         if watched is None:
             return
+        clock = self.delivery.clock
+        # One lost answer must not leave an old text in the channel: no further event would tell of it.
+        left = (watched.until - clock.now_ms()) / 1000
+        retry = RetryState(
+            MattermostUnavailable, _RETRY, clock.random.random, give_up_at=trio.current_time() + max(left, 0.0)
+        )
         try:
             # The event may have been an older edit's, delivered late.
-            if (await self.api.posts.get(post_id)).message == watched.text:
+            if (await retrying(partial(self.api.posts.get, post_id), retry)).message == watched.text:
                 return
             # Counted before the write: a repair that fails is one of the allowed ones, too.
             self._posts[post_id] = evolve(watched, repairs=watched.repairs + 1)

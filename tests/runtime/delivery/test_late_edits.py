@@ -54,6 +54,29 @@ async def test_a_late_edit_is_written_over(harness: Harness) -> None:
     assert texts[-3:] == ["one two three four five six", stale[0], "one two three four five six"]
 
 
+async def test_a_repair_whose_look_at_the_post_gets_no_answer(harness: Harness) -> None:
+    """The look is repeated: no other event would tell of the old text."""
+    await harness.start()
+    harness.script = [Say("one two three four five six", delay=0.5)]
+    stale = loses_one_edit(harness, 20)
+    harness.say("@helper count")
+    await harness.settled()
+    [answer] = harness.ours()
+    unanswered: list[str] = []
+
+    async def lose(request: SandboxRequest) -> SandboxResponse | None:
+        if request.method == "GET" and request.path.endswith(f"/posts/{answer.id}") and len(unanswered) < 2:
+            unanswered.append(request.path)
+            raise httpx.ReadError("the connection broke")
+        return None
+
+    harness.faults.before_rules.append(lose)
+    await harness.until(lambda: harness.answers() == stale)
+    await trio.sleep(60)
+    assert len(unanswered) == 2
+    assert harness.answers() == ["one two three four five six"]
+
+
 async def test_a_late_edit_before_the_final(harness: Harness) -> None:
     """The next edit makes good for it; nothing is written twice."""
     await harness.start()
