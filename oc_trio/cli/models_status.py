@@ -39,6 +39,7 @@ def status(config_path: str | None, *, as_json: bool, probe: bool) -> None:
         sys.exit(EX_CONFIG)
     rows = [row for row in provider_rows(loaded) if row.used]
     keyless = [row for row in rows if row.needs_key and not row.key]
+    # Only providers with an entry have an address to ask.
     findings = _probe(loaded, [row.name for row in rows if row.name in loaded.config.models.providers]) if probe else []
     agents = loaded.config.agents
     chosen = {name: entry.model.primary for name, entry in agents.entries.items() if entry.model is not None}

@@ -103,6 +103,7 @@ def approve(code: str, config_path: str | None, account: str | None, *, as_json:
         print_json({**_plain(row), "notified": notify and not approval.problem})
     else:
         click.echo(f"@{row.name} ({row.user_id}) may write to account {row.account} now")
+    # The approval stands: only the message to the person failed.
     if approval.problem:
         click.echo(f"oc-trio: they could not be told: {approval.problem}", err=True)
         sys.exit(EX_UNAVAILABLE)
@@ -131,6 +132,7 @@ def revoke(user: str, config_path: str | None, account: str | None, *, as_json: 
     """Take back what USER, a user id, was granted; in every account unless --account names one."""
 
     async def work(store: "Store", _loaded: "Loaded") -> "list[PairingRow]":
+        # Only what was granted here: an entry of `allowFrom` is the configuration's.
         granted = [row for row in await store.pairing.approvals(account_id(account)) if row.user_id == user]
         return [row for row in granted if await store.pairing.revoke(row.account, row.user_id)]
 

@@ -29,6 +29,7 @@ def allow(user: str, config_path: str | None, account: str | None, *, as_json: b
 
     Who that is, the server is asked: 69 means that it can't be reached, and nothing was done.
     """
+    # The spellings of an entry of allowFrom.
     entry = user.strip().lower().removeprefix("mattermost:").removeprefix("user:").removeprefix("@")
 
     async def work(store: "Store", loaded: "Loaded") -> "tuple[Grant, ...]":
@@ -95,11 +96,13 @@ async def _people(loaded: "Loaded", entries: "Sequence[ApprovedEntry]") -> "list
     for name in dict.fromkeys(_account_of(each) for each in entries):
         users = [each.user for each in entries if _account_of(each) == name]
         if name in loaded.accounts:
+            # One client for all people of an account: each opens a connection and asks who the bot is.
             people += await look_up(loaded, loaded.accounts[AccountId(name)], [user for user in users if user != "*"])
         else:
             problem = "there is no such account here, or it can't run: configure it, and import again"
             people += [Grant(AccountId(name), UserId(user), problem=f"{user}: {problem}") for user in users]
         if "*" in users and name in loaded.accounts:
+            # Opening the bot to everybody is a decision of its own, not something to import along the way.
             problem = '* (everybody) is no person: write dmPolicy = "open" and allowFrom = ["*"] if you mean it'
             people.append(Grant(AccountId(name), UserId("*"), problem=problem))
     return people

@@ -12,6 +12,7 @@ from oc_trio.cli.prompts import SetupFailed
 def read_secret_file(path: Path) -> str:
     """The secret in a file, whoever may read that. Raises SetupFailed."""
     try:
+        # Editors on Windows put a byte order mark before the text.
         text = path.expanduser().read_text(encoding="utf-8-sig")
     except OSError as problem:
         raise SetupFailed(f"{path} can't be read: {problem.strerror}") from None
@@ -47,6 +48,7 @@ class SecretFiles:
         if given is not None and _is_kept_well(given.expanduser()):
             path = Path.cwd() / given.expanduser()
             return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else str(path)
+        # A file that holds the secret already is left alone, so that a repeated `init` has nothing to overwrite.
         if not (_is_kept_well(own) and _holds(own, secret)):
             self.to_write[own] = secret
         return name
@@ -57,6 +59,7 @@ def _is_kept_well(path: Path) -> bool:
         status = os.stat(path)
     except OSError:
         return False
+    # No right for group and others, as the gateway demands of such a file when it starts.
     return stat.S_ISREG(status.st_mode) and not stat.S_IMODE(status.st_mode) & 0o077
 
 

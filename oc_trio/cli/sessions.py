@@ -117,6 +117,7 @@ def stop(key: str, config_path: str | None, account: str | None, *, as_json: boo
     from oc_trio.cli.admin_socket import act_or_exit, load_unconnected
     from oc_trio.runtime.process.admin import admin_socket
 
+    # Session keys are lower case.
     fields = {"session": key.strip().lower(), "account": account_id(account) or ""}
     is_done, text = act_or_exit(admin_socket(load_unconnected(config_path)), "stop", fields)
     if not is_done:

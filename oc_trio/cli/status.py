@@ -37,6 +37,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         status = ask(socket, "/page.json" if page else "/status.json")
     except NoAnswerError as refusal:
         click.echo(f"oc-trio: {refusal}", err=True)
+        # A gateway that does not run because of its configuration: that is the mistake to mend.
         sys.exit(EX_CONFIG if problems and refusal.exit_code == EX_UNAVAILABLE else refusal.exit_code)
     if page:
         click.echo(json.dumps(status, indent=2) if as_json else "\n".join(_page_lines(status, str(socket))))
@@ -44,6 +45,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
     status["configuration"] = list(problems)
     if account is not None:
         status["accounts"] = [one for one in status["accounts"] if one["account"] == account.lower()]
+    # Without a usable configuration there is no address and no token to try.
     probes = probed(config_path, account) if deep and not problems else ()
     if as_json:
         probing = {"probes": [probe_fields(probe) for probe in probes]} if deep else {}

@@ -70,6 +70,7 @@ def _callbacks(one: Mapping[str, Any]) -> Iterator[str]:
         called = f"last called {when(callbacks['command_at'])}" if callbacks.get("command_at") else "not called yet"
         yield f"slash commands: {commands['registered']} of {commands['wanted']} registered, {called}"
         notes = " ".join(one.get("notes", ()))
+        # What an account's notes say already is not said twice.
         yield from (f"slash commands: {text}" for text in commands["missing"] if text not in notes)
     if callbacks.get("click_url"):
         clicked = f"last click {when(callbacks['click_at'])}" if callbacks["click_at"] else "no click yet"

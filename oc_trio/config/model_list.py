@@ -44,6 +44,7 @@ def provider_rows(loaded: Loaded) -> list[ProviderRow]:
                 configured=provider is not None,
                 variables=variables,
                 needs_key=built_in is not None and built_in.needs_key,
+                # Of a provider without an entry the key can only be in the environment.
                 key=_key(loaded, name, provider) if provider else in_environment and f"env {in_environment}",
                 models=tuple(model.id for model in effective.models),
                 used=name in used,
@@ -58,5 +59,6 @@ def _key(loaded: Loaded, name: str, provider: Provider) -> str:
         return str(provider.api_key.ref)
     if provider.api_key:
         is_in_file = join("models.providers", name) + ".apiKey" in loaded.document.lines
+        # An imported document has the values of OpenClaw's database in it, which have no line in the file.
         return "kept by OpenClaw" if loaded.document.imported and not is_in_file else "in the file"
     return "in headers" if provider.headers else ""

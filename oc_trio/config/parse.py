@@ -46,6 +46,7 @@ def is_within(inner: str, outer: str) -> bool:
 
 def nearest(word: str, names: typing.Iterable[str]) -> str:
     """The name that `word` is probably a misspelling of; "" if none is similar."""
+    # A wrong case is the nearest misspelling of all.
     by_lower = {name.lower(): name for name in names}
     matches = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else ""
@@ -88,6 +89,7 @@ class Reader:
         if not isinstance(raw, Mapping):
             self._note(path or "the file", f"must be a table, not {kind_of(raw)}")
             return cls()
+        # With the keys of flat groups, which are written beside the table's own.
         known = {entry.name for entry in all_keys(cls)}
         for name in raw:
             if name not in known:
@@ -116,6 +118,7 @@ class Reader:
             if declared is Secret:
                 return self._resolve(raw, path, spec.secret)
             if attrs.has(declared):
+                # A text alone stands for a table with that one key.
                 bare = spec.scalar and isinstance(raw, str)
                 return self.table(declared, {spec.scalar: raw} if bare else raw, path)
             origin = typing.get_origin(declared)
@@ -134,6 +137,7 @@ class Reader:
         if not isinstance(raw, list | tuple):
             raise Invalid(Problem(path, f"must be a list, not {kind_of(raw)}", _list_hint(raw)))
         if spec.numbers:
+            # Entries of digits only may be written without quotes.
             raw = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in raw]
         item_spec = attrs.evolve(spec, also={})
         values = [self.value(inner, item_spec, item, join(path, index)) for index, item in enumerate(raw)]
@@ -144,6 +148,7 @@ class Reader:
             raise Invalid(Problem(path, f"must be a table, not {kind_of(raw)}"))
         item_spec = attrs.evolve(spec, also={})
         values = {str(name): self.value(inner, item_spec, item, join(path, str(name))) for name, item in raw.items()}
+        # Read-only, as the rest of the configuration is frozen.
         return types.MappingProxyType({name: value for name, value in values.items() if value is not MISSING})
 
     def _unknown(self, name: str, path: str, known: set[str]) -> None:
@@ -156,6 +161,7 @@ class Reader:
         elif len(known) <= 12:
             hint = "known here: " + ", ".join(sorted(known))
         else:
+            # A list of all keys would be longer than the message.
             hint = "see docs/configuration.md"
         self._note(path, "is not a known key", hint)
 

@@ -59,6 +59,7 @@ def config_home(env: Mapping[str, str]) -> Path:
 
 def state_dir(env: Mapping[str, str]) -> Path:
     """`$STATE_DIRECTORY` of systemd (its first), else `$XDG_STATE_HOME/oc-trio`, else `~/.local/state/oc-trio`."""
+    # systemd joins several with colons.
     systemd_folder = env.get("STATE_DIRECTORY", "").split(":")[0]
     if systemd_folder:
         return Path(systemd_folder)
@@ -66,4 +67,5 @@ def state_dir(env: Mapping[str, str]) -> Path:
 
 
 def _home(env: Mapping[str, str]) -> Path:
+    # `Path.home()` reads the process's environment, and callers have their own.
     return Path(env["HOME"]) if env.get("HOME") else Path.home()

@@ -99,6 +99,7 @@ def inner_table(entry: Key) -> tuple[type, str] | None:
 
 
 def _is_table(declared: Any) -> bool:
+    # A secret is an attrs class too, but one value in the file.
     return declared is not Secret and attrs.has(declared)
 
 

@@ -93,9 +93,11 @@ def _plain(declared: Any, spec: Spec) -> dict[str, Any]:
     if is_enum(declared):
         return {"enum": [member.value for member in declared]}
     origin = typing.get_origin(declared)
+    # Other spellings are those of the whole value, not of its items.
     inner = attrs.evolve(spec, also={})
     if origin is tuple:
         items = _value(typing.get_args(declared)[0], inner)
+        # Lists of ids take numbers, as `Reader` does.
         return {"type": "array", "items": {"type": ["string", "integer"]} if spec.numbers else items}
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _value(typing.get_args(declared)[1], inner)}

@@ -65,6 +65,7 @@ def _outside_long_strings(text: str) -> Iterator[tuple[int, str]]:
             continue
         yield number, line
         for quote in _LONG.findall(line):
+            # Opened and closed on one line, or open at its end.
             closing = "" if closing == quote else closing or quote
 
 

@@ -81,6 +81,7 @@ def remember(entries: tuple[HistoryEntry, ...], new: HistoryEntry, policy: Conte
     if policy.limit == 0:
         return ()
     clipped = evolve(new, text=_clip(new.text, policy.max_chars))
+    # Sorted again, since an edit keeps the time of its post and catch-up brings posts late.
     kept = [entry for entry in entries if entry.post_id != new.post_id]
     return tuple(sorted((*kept, clipped), key=lambda entry: (entry.at, entry.post_id)))[-policy.limit :]
 
@@ -129,8 +130,10 @@ def from_thread(
             or not _is_readable(post, bot)
         ):
             continue
+        # Our own posts are labelled `you`, and no policy hides them from us.
         name, trusted = ("", True) if post.user_id == bot else author(post.user_id)
         entries = remember(entries, entry_of(post, name=name, trusted=trusted, bot=bot), policy)
+    # Whoever writes in a thread refers to its root.
     return visible(entries, policy, until=until, quoted=frozenset({PostId(root)}))
 
 
@@ -211,6 +214,7 @@ def _may_read(entry: HistoryEntry, visibility: ContextVisibility, quoted: frozen
 
 
 def _is_readable(post: Post, bot: UserId) -> bool:
+    # Our own posts are refused as messages, and belong to the history all the same.
     if refuse_post(post, bot) not in (None, "own_post"):
         return False
     return bool(post.file_ids) or not is_blank(post.message)

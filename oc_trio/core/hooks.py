@@ -121,6 +121,7 @@ def _agent(fields: "_Fields", key: str) -> AgentHook:
     channel = fields.text("channel").lower()
     if channel not in ("", "last", "mattermost"):
         raise CallbackRefused(400, f"channel: {channel!r} is not served here; only mattermost is.")
+    # Checked, and without effect here.
     fields.choice("wakeMode", ("now", "next-heartbeat"))
     return AgentHook(
         message=fields.required("message"),
@@ -198,6 +199,7 @@ class _Fields:
         value = self.payload.get(name)
         if value is None:
             return None
+        # `true` is a number in Python.
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
             raise CallbackRefused(400, f"{name} must be a number of seconds between 0 and 86400.")
         return float(value)

@@ -77,8 +77,10 @@ def read_question(id_: str, arguments: Mapping[str, Any]) -> Question:
     if not all(isinstance(label, str) and label.strip() for label in labels):
         raise ValueError("each option must be a text.")
     options = tuple(str(label).strip() for label in labels)
+    # One option is no choice.
     if len(options) == 1 or len(options) > MAX_OPTIONS:
         raise ValueError(f"give 2 to {MAX_OPTIONS} options, or none.")
+    # A typed answer is compared without case, so options that differ by case alone could not be told apart.
     if len({option.casefold() for option in options}) < len(options):
         raise ValueError("the options must differ.")
     return Question(id_, text.strip(), options, bool(arguments.get("free_text", True)) or not options)

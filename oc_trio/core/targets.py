@@ -80,6 +80,7 @@ def parse_target(text: str) -> Target:
             if not is_mattermost_id(rest):
                 raise UnknownTarget(f"group: takes the 26-character id of a group channel, not {rest!r}.")
             return ChannelById(ChannelId(rest))
+        # The platform may stand before any other form, as in `mattermost:channel:<id>`.
         case "mattermost" if _PREFIX.match(rest) or rest[0] in "#~@":
             return parse_target(rest)
         case _:
@@ -88,6 +89,7 @@ def parse_target(text: str) -> Target:
 
 def _bare(spelled: str) -> Target:
     if is_mattermost_id(spelled):
+        # Ids of users and channels look alike; only the server can tell.
         return OpaqueId(spelled)
     if spelled.startswith("@"):
         return _username(spelled[1:])
@@ -115,10 +117,12 @@ def choose_channel(target: ChannelByName, candidates: Sequence[tuple[str, Channe
     counts only if no live one has the name.
     """
     matching = [(team, channel) for team, channel in candidates if not target.team or team == target.team]
+    # An archived channel must not make the name of a live one in another team ambiguous.
     live = [(team, channel) for team, channel in matching if not channel.delete_at] or matching
     distinct = {channel.id: (team, channel) for team, channel in live}
     if not distinct:
         where = f"in team {target.team}" if target.team else "in any team the bot belongs to"
+        # Probably an id that was copied behind the wrong sign.
         otherwise = f" If that is an id, write channel:{target.name}." if is_mattermost_id(target.name) else ""
         raise UnknownTarget(f"There is no channel {target.name} {where}, or the bot may not see it.{otherwise}")
     if len(distinct) > 1:

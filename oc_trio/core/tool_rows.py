@@ -102,6 +102,7 @@ def shorten(line: str, width: int) -> str:
 
 def _redacted(detail: str) -> str:
     """A redacted and shortened detail: it may be the text of a whole file, of which one line is shown."""
+    # Cut first, so that the patterns don't run over a whole file.
     redacted = redact(" ".join(detail[:_MAX_DETAIL].split()))
     return redacted if len(detail) <= _MAX_DETAIL else f"{redacted[: _MAX_DETAIL // 2]}…"
 
@@ -116,6 +117,7 @@ def _detail(event: ToolStarted, command_text: CommandText) -> str:
     if is_shell(event.name):
         if command_text is CommandText.STATUS:
             return ""
+        # The command itself goes before the agent's own detail.
         return _string(event.arguments, "command", "cmd") or event.detail
     return event.detail or _string(event.arguments, *_DETAIL_ARGUMENTS)
 
