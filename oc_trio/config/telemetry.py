@@ -74,7 +74,7 @@ def check_otel(otel: OtelSettings, environ: Mapping[str, str], findings: Finding
 def otel_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The values of headers in the OTEL_* variables, for the log to mask."""
     lists = [value for name, value in environ.items() if name.startswith("OTEL_EXPORTER_OTLP_") and "HEADERS" in name]
-    pairs = [pair.partition("=")[2].strip() for headers in lists for pair in headers.split(",")]
+    pairs = [(pair.partition("=")[2] or pair).strip() for headers in lists for pair in headers.split(",")]
     return tuple(form for value in pairs if value for form in (value, unquote(value)))
 
 

@@ -118,13 +118,15 @@ async def _in_thread(send: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(send, abandon_on_cancel=True)
 
 
-class _LastLine(logging.Handler):
-    """Keeps the newest line of the library, which would otherwise log one for each batch."""
+class _LibraryLines(logging.Handler):
+    """Keeps the library's newest lines, one of which it would otherwise log for each batch and try."""
 
-    text = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: deque[str] = deque(maxlen=2)  # the last try's reason, and that there is no other
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()[:_SHOWN]
+        self.newest.append(record.getMessage()[:_SHOWN])
 
 
 class OtelTracer(Tracer):
@@ -148,9 +150,11 @@ class OtelTracer(Tracer):
         provider.add_span_processor(self._queue)
         self._tracer = provider.get_tracer("oc_trio", oc_trio.__version__)
         self._began_ns = self.now_ns()
-        self._is_well = True
+        # The signals ("traces", "metrics") whose newest export failed: a backend may take one of them only.
+        self._failing: set[str] = set()
         self._lock = trio.Lock()
-        self._lines = _LastLine()
+        self._lines = _LibraryLines()
+        self._in_flight = 0
         library = logging.getLogger(_LIBRARY)
         library.addHandler(self._lines)
         library.propagate = False
@@ -188,11 +192,14 @@ class OtelTracer(Tracer):
                 due = trio.current_time() + METRICS_SECONDS
 
     async def flush(self, metrics: Metrics) -> None:
-        with trio.move_on_after(FLUSH_SECONDS):
+        # One that was away is not waited for.
+        with trio.move_on_after(0 if self._failing else FLUSH_SECONDS):
             async with self._lock:
                 await self._send_all(metrics, with_metrics=True)
                 return
-        log.warning("the collector did not answer in time", left=len(self._queue.ended))
+        left = self._in_flight + len(self._queue.ended)
+        metrics.otel_dropped.labels("refused").inc(left)
+        log.warning("the collector did not answer in time", left=left)
 
     async def _send_all(self, metrics: Metrics, *, with_metrics: bool) -> None:
         queue = self._queue
@@ -202,24 +209,30 @@ class OtelTracer(Tracer):
             log.warning("more spans than can be exported: dropped", spans=lost)
         while self._spans is not None and queue.ended:
             batch, exporter = queue.take(), self._spans
+            self._in_flight = len(batch)
             is_sent = await self._send(lambda: exporter.export(batch)) is SpanExportResult.SUCCESS  # noqa: B023
+            self._in_flight = 0
             if not is_sent:
                 metrics.otel_dropped.labels("refused").inc(len(batch))
-            self._note(is_sent)
+            self._note("traces", is_sent)
             if not is_sent:
                 break  # the collector is away: one try at a time
         if with_metrics and self._metrics is not None:
             data = metrics_data(metrics.registry, self._resource, self._began_ns, self.now_ns())
             sender = self._metrics
-            self._note(await self._send(lambda: sender.export(data)) is MetricExportResult.SUCCESS)
+            self._note("metrics", await self._send(lambda: sender.export(data)) is MetricExportResult.SUCCESS)
 
-    def _note(self, is_sent: bool) -> None:
+    def _note(self, signal: str, is_sent: bool) -> None:
         """Log the first failure and the first success after it."""
-        if is_sent and not self._is_well:
-            log.info("OpenTelemetry data is exported again")
-        elif not is_sent and self._is_well:
-            log.warning("OpenTelemetry data can't be exported; it is dropped meanwhile", problem=self._lines.text)
-        self._is_well = is_sent
+        was_failing = signal in self._failing
+        if is_sent and was_failing:
+            self._failing.discard(signal)
+            log.info("OpenTelemetry data is exported again", signal=signal)
+        elif not is_sent and not was_failing:
+            self._failing.add(signal)
+            problem = "; ".join(self._lines.newest)
+            log.warning("OpenTelemetry data can't be exported; it is dropped meanwhile", signal=signal, problem=problem)
+        self._lines.newest.clear()
 
 
 def open_tracer(

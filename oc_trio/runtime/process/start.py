@@ -23,7 +23,7 @@ _OWN_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SO
 
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
-    """Raises StoreError where the state directory can't be made, ConfigError where it is not fit."""
+    """Raises StoreError where the state directory can't be made, ConfigError where it or a variable is not fit."""
     redactor = Redactor((*secrets_of(loaded), *otel_secrets(environ)))
     log_format, tail = loaded.config.logging.format, LogTail()
     configure(
@@ -54,20 +54,25 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
 
 
 def _tracer(loaded: Loaded, environ: Mapping[str, str]) -> Tracer:
+    """What makes traces, where they are wanted. Raises ConfigError."""
     settings = loaded.config.telemetry.otel
     if not wants_otel(settings, environ):
         return NO_TRACER
     # Imported here only: it takes a fifth of a second and some MiB.
     from oc_trio.telemetry.otel import open_tracer
 
-    return open_tracer(
-        endpoint=settings.endpoint.strip(),
-        headers={name: value.reveal() for name, value in settings.headers.items()},
-        service_name=settings.service_name,
-        sample_ratio=settings.sample_ratio,
-        environ=environ,
-        now_ms=Clock().now_ms,
-    )
+    try:
+        return open_tracer(
+            endpoint=settings.endpoint.strip(),
+            headers={name: value.reveal() for name, value in settings.headers.items()},
+            service_name=settings.service_name,
+            sample_ratio=settings.sample_ratio,
+            environ=environ,
+            now_ms=Clock().now_ms,
+        )
+    except ValueError as problem:
+        # The SDK reads more variables than are known here; of some it refuses the value.
+        raise ConfigError(Problem("telemetry.otel", str(problem), "mend or unset that variable")) from problem
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:

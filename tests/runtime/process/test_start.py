@@ -12,9 +12,11 @@ import structlog
 from oc_trio.config.document import Document
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded, build
-from oc_trio.errors import StoreError
+from oc_trio.errors import ConfigError, StoreError
 from oc_trio.runtime.process.start import JOURNAL, journal_location, prepare
 from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.otel import OtelTracer
+from oc_trio.telemetry.tracing import NO_TRACER
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +99,29 @@ def test_the_form_of_the_logs_is_as_configured(tmp_path: Path, wanted: str, caps
     prepare(loaded(tmp_path, logging={"format": wanted}), {})
     get_logger().warning("hello")
     assert capsys.readouterr().err.splitlines()[-1].startswith("{") is (wanted != "text")
+
+
+def test_traces_are_made_where_a_collector_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only there; and what it is told by headers is a secret, also one that a variable has."""
+    assert prepare(loaded(tmp_path), {}).dependencies.tracer is NO_TRACER
+    headers = {"authorization": "Bearer of-the-file"}
+    config = loaded(
+        tmp_path,
+        telemetry={"otel": {"endpoint": "http://127.0.0.1:4318", "headers": headers, "sampleRatio": 0.5}},
+        logging={"format": "json"},
+    )
+    gateway = prepare(config, {"OTEL_EXPORTER_OTLP_HEADERS": "x-key=of-the-environment"})
+    assert isinstance(gateway.dependencies.tracer, OtelTracer)
+    get_logger().warning("told", text="Bearer of-the-file, of-the-environment")
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["text"] == "[redacted], [redacted]"
+
+
+def test_a_variable_that_the_sdk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error of the configuration, in words."""
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+    config = loaded(tmp_path, telemetry={"otel": {"enabled": True}})
+    with pytest.raises(ConfigError, match=r"telemetry\.otel.*OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"):
+        prepare(config, {})
 
 
 def test_the_journal_lies_in_the_state_directory(tmp_path: Path) -> None:
