@@ -139,6 +139,7 @@ def split_ignored(ignored: Iterable[str]) -> ForeignKeys:
         note = next((note for pattern, note in _DIFFERENT.items() if re.fullmatch(pattern, plain)), None)
         if note is None:
             unused[plain] = None
+        # Of a list's entries the first stands for all.
         elif plain not in map(_plain, different.setdefault(note, [])):
             different[note].append(path)
     return ForeignKeys(tuple(unused), tuple((tuple(paths), *note) for note, paths in different.items()))

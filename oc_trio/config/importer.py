@@ -206,6 +206,7 @@ def _commented(text: str, comments: Iterable[Problem]) -> str:
     headers = {line[1:-1]: line for line in lines if line.startswith("[") and line.endswith("]")}
     by_header: dict[str, list[str]] = {}
     for problem in comments:
+        # The innermost table around the path.
         table_name = max((name for name in headers if is_within(problem.path, name)), key=len, default="")
         hint = f" ({problem.hint})" if problem.hint else ""
         comment = f"{problem.path}: {problem.message}{hint}"
@@ -231,12 +232,14 @@ def _used_values(
     table: dict[str, Any] = {}
     for name, value in values.items():
         key_path = join(path, name)
+        # Keys without a use here are left out of the TOML; a warning lists them.
         if key_path in ignored:
             continue
         if key_path in variables:
             table[name] = {"source": "env", "id": variables[key_path]}
         elif isinstance(value, Mapping):
             inner = _used_values(value, key_path, ignored, variables)
+            # A table of which everything was left out goes as well; one that was empty before stays.
             if inner or not value:
                 table[name] = inner
         elif isinstance(value, list):

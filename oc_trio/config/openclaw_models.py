@@ -26,6 +26,7 @@ def adapt_models(draft: OpenClawDraft, env: Mapping[str, str], keys: Mapping[str
     for path, table in draft.agents():
         choice = table.get("model")
         if isinstance(choice, dict) and "primary" not in choice and primary is not None:
+            # An agent that names fallbacks only keeps the shared primary model.
             choice["primary"] = primary
             draft.original_paths[f"{path}.model.primary"] = "agents.defaults.model"
     used = {reference.partition("/")[0] for _, reference in _named(draft)}
@@ -108,6 +109,7 @@ def _provider(draft: OpenClawDraft, path: str, name: str, provider: dict[str, An
     key = provider.get("apiKey")
     if isinstance(key, str) and _KEY_NAME.fullmatch(key) and (key in env or _is_key_variable(key)):
         provider["apiKey"] = {"source": "env", "id": key}  # OpenClaw takes the name of a variable for its value
+        # A local provider needs no key, and the variable that would be missing is no mistake.
         if key not in env and name in BUILT_IN and not BUILT_IN[name].needs_key:
             del provider["apiKey"]
     if provider.pop("authHeader", None) is True and provider.get("api") == ModelApi.ANTHROPIC.value:
@@ -176,6 +178,7 @@ def _catalogue(draft: OpenClawDraft) -> None:
         provider, _, model = reference.partition("/")
         if provider not in BUILT_IN and provider not in draft.table("models", "providers"):
             unknown.setdefault(provider, join("agents.defaults.models", reference))
+        # A pattern allows models, and names none that could be offered.
         elif model and "*" not in model:
             _offer(draft, provider, reference if reference == "openrouter/auto" else model, alias)
     for name, path in unknown.items():

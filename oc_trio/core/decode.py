@@ -43,6 +43,7 @@ def decode_frame(text: str) -> Frame:
     PayloadError with `seq` set: skip it. Without `seq` the sequence is lost: close the connection.
     """
     envelope = Fields.parse(text, "frame")
+    # Only replies to actions have no event name.
     if not envelope.has("event"):
         return _reply(envelope)
     name = envelope.need("event")
@@ -104,6 +105,7 @@ def _reply(envelope: Fields) -> ActionReply:
 
 
 def _event(name: str, envelope: Fields) -> Event:
+    # Servers have many more events than the gateway needs, and each release adds some.
     reader = _READERS.get(name)
     if reader is None:
         return Unhandled(name)
@@ -140,6 +142,7 @@ def _reacted(added: bool) -> _Reader:
         return Reacted(
             user_id=UserId(reaction.need("user_id")),
             post_id=PostId(reaction.need("post_id")),
+            # From the broadcast where the reaction itself has no channel.
             channel_id=ChannelId(_either(reaction, broadcast, "channel_id")),
             emoji=reaction.need("emoji_name"),
             added=added,
@@ -173,6 +176,7 @@ def _channel_appeared(data: Fields, broadcast: Fields) -> Event:
 
 def _channel_changed(data: Fields, broadcast: Fields) -> Event:
     channel = data.object("channel")
+    # `channel_updated` has the whole channel, `channel_converted` its id only.
     return ChannelChanged(ChannelId(channel.text("id") or _either(data, broadcast, "channel_id")))
 
 

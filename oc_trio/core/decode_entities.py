@@ -92,5 +92,6 @@ def decode_page(value: object) -> PostPage:
 
 def _member(posts: Fields, post_id: str) -> Post:
     if not posts.has(post_id):
+        # Leaving it out would look like a page without that post, and catch-up would pass over it.
         raise PayloadError("page lists a post without giving it")
     return decode_post(posts.data[post_id])

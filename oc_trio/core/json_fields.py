@@ -61,6 +61,7 @@ class Fields:
         value = self.data.get(key)
         if value is None:
             return default
+        # In Python `True` is an int.
         if isinstance(value, bool) or not isinstance(value, int):
             raise self._wrong(key, "an integer")
         if abs(value) > MAX_INT:

@@ -53,6 +53,7 @@ def read_buttons(value: Any) -> Presentation:
     """The `buttons` parameter: rows of buttons, or one row. Buttons with a `url` become links in the text."""
     if not isinstance(value, list):
         raise BadPresentation('buttons must be a list of rows, such as [[{"text": "Yes", "callback_data": "yes"}]].')
+    # One row may come without the list around it.
     rows = value if any(isinstance(item, list) for item in value) else [value]
     read: list[tuple[Button, ...]] = []
     for number, row in enumerate(rows, 1):
@@ -92,6 +93,7 @@ def read_presentation(value: Any) -> Presentation:
 
 def _compose(texts: list[str], rows: Rows, menus: tuple[Menu, ...]) -> Presentation:
     links = [f"- [{_bracketed(button.label)}]({button.url})" for row in rows for button in row if button.url]
+    # Mattermost's buttons can't open an address, so those with a URL are links in the text.
     clickable = tuple(kept for row in rows if (kept := tuple(button for button in row if not button.url)))
     count = sum(map(len, clickable))
     if count > MAX_BUTTONS:
@@ -109,6 +111,7 @@ def _button(item: Any, where: str) -> Button:
     if not label:
         raise BadPresentation(f"{where} needs a text.")
     action = item.get("action")
+    # The value may also be in an `action` object.
     source: Mapping[str, Any] = {**item, **action} if isinstance(action, Mapping) else item
     url = _text(source, "url")
     if url and not url.lower().startswith(("https://", "http://")):
@@ -117,6 +120,7 @@ def _button(item: Any, where: str) -> Button:
     if not url and not value:
         raise BadPresentation(f"{where} needs a callback_data (or a url).")
     style = _text(item, "style").lower()
+    # An unknown style is no reason to lose the button.
     return Button(label[:_LABEL_LENGTH], value, url, style if style in STYLES else "default")
 
 

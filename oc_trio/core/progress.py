@@ -55,6 +55,7 @@ def render(work: Work, style: ProgressStyle, seed: str) -> str:
     """
     label = pick_label(style.labels, seed) if style.label is None else style.label
     headline = _one_line(work.headline, HEADLINE_CHARS)
+    # The headline says more than a label that was picked at random; one that the operator chose stays.
     if headline and style.label is None:
         label = ""
     lines = _lines(work, style)
@@ -66,6 +67,7 @@ def _lines(work: Work, style: ProgressStyle) -> list[str]:
     width = style.max_line_chars
     room = max(1, style.max_lines)
     note = [f"• {_one_line(work.note, width - 2)}"] if work.note else []
+    # Up to two lines are left for the newest calls, however long the plan is.
     plan = _plan_lines(work.plan, max(1, room - len(note) - min(2, len(work.rows))), width) if work.plan else []
     left = max(0, room - len(plan) - len(note))
     rows = [shorten(row_text(row), width) for row in _rows_to_show(work.rows, left)]
@@ -79,6 +81,7 @@ def _plan_lines(plan: tuple[PlanStep, ...], room: int, width: int) -> list[str]:
         return drawn_steps
     done = sum(step.state == "done" for step in plan)
     first = next((at for at, step in enumerate(plan) if step.state != "done"), len(plan))
+    # Near the end the window stays full, rather than show one last step alone.
     first = min(first, max(0, len(plan) - (room - 1)))
     return [f"{done}/{len(plan)} done", *drawn_steps[first : first + room - 1]]
 

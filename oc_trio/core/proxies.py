@@ -45,6 +45,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     if (
         variable is None
         or not host
+        # A proxy would reach itself by such a name, and not this machine.
         or _is_this_machine(host)
         or _is_excepted(host, port, _value("no_proxy", environ)[1])
     ):
@@ -65,6 +66,7 @@ def _value(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _proxy(text: str, variable: str) -> Proxy:
+    # `HOST:PORT` alone is a common spelling, which curl and Go take as well.
     if "://" not in text:
         text = f"http://{text}"
     try:
@@ -94,6 +96,7 @@ def _is_excepted(host: str, port: int, exceptions: str) -> bool:
 def _matches(entry: str, host: str, port: int, address: IPv4Address | IPv6Address | None) -> bool:
     if entry in ("", "*"):
         return entry == "*"
+    # Some people write whole addresses into NO_PROXY.
     entry = entry.rpartition("://")[2]
     if address is not None and "/" in entry:
         try:
@@ -103,8 +106,10 @@ def _matches(entry: str, host: str, port: int, address: IPv4Address | IPv6Addres
     name, entry_port = _split_port(entry)
     if entry_port is not None and entry_port != port:
         return False
+    # An address is compared as one: ::1 has many spellings.
     if address is not None:
         return _address(name) == address
+    # `*.example.com`, `.example.com` and `example.com` all mean the domain and what is below it.
     name = name.removeprefix("*").strip(".")
     return bool(name) and (host == name or host.endswith(f".{name}"))
 

@@ -202,6 +202,7 @@ async def import_jobs(
     store: Store, states: JobStates, carried: Sequence[CarriedJob], now: int, *, dry_run: bool
 ) -> tuple[ImportedJob, ...]:
     """Add the jobs that are not here yet; with `dry_run` only say what would be done. Raises StoreError."""
+    # By where a job came from and not by its name, so that an import can be repeated after a rename.
     known = {job.origin: job for job in states.jobs if job.origin}
     taken = {job.id for job in states.jobs}
     room = MAX_JOBS - len(await store.cron_jobs.all())
@@ -220,6 +221,7 @@ async def import_jobs(
         job, differences = each.job, each.differences
         if job.model and job.model not in known_models(states.loaded):
             differences = (*differences, f"asks its agent's own model: {job.model} is not configured here")
+            # The job is worth more than its model: without it the agent's own answers.
             job = evolve(job, model="")
         try:
             check_job(job, states.loaded, now)

@@ -117,6 +117,7 @@ class _Known:
         if text in self.channels:
             return IdKind.CHANNEL, self.channels[text].name or "a direct channel"
         try:
+            # Ids say nothing of their kind, so one that is not at hand is tried as each.
             channel = await self.api.channels.get(ChannelId(text))
         except MattermostRejected:
             pass
@@ -151,6 +152,7 @@ class _Known:
                 found.add((await self.api.channels.by_name(team.id, name)).id)
             except MattermostRejected:
                 continue
+        # A suggestion that may be the wrong team's would be worse than none.
         return found.pop() if len(found) == 1 else ""
 
 
@@ -166,6 +168,7 @@ async def check_ids(
     unasked: list[str] = []
     try:
         with trio.fail_after(_SECONDS):
+            # All at once: most entries are users, and one request tells of all that are.
             ids = [one.text for one in wanted if is_mattermost_id(one.text)]
             known.users |= {user.id: user.username for user in await api.users.by_ids(map(UserId, ids))}
             for number, one in enumerate(wanted):

@@ -61,6 +61,7 @@ async def check_registered(
         count += len(plan.specs) - len(state.missing)
         if state.missing or state.elsewhere:
             wrong.append(state)
+    # None registered at all: no gateway has started yet, and its start registers them.
     if not count or not wrong:
         return []
 
@@ -86,6 +87,7 @@ def _fix() -> str:
 def _compare(team: Team, listed: Sequence[SlashCommand], plan: CallbackPlan, outbound: OutboundClient) -> TeamCommands:
     ours = {one.trigger.lower(): one for one in listed if one.creator_id == outbound.user.id and not one.delete_at}
     taken = frozenset(one.trigger.lower() for one in listed if not one.delete_at) - ours.keys()
+    # A trigger that somebody else has can't be registered; that is a finding of its own.
     wanted = [spec.trigger for spec in plan.specs if spec.trigger not in taken]
     elsewhere = [ours[trigger] for trigger in wanted if trigger in ours and ours[trigger].url != plan.command_url]
     missing = [trigger for trigger in wanted if trigger not in ours]
@@ -109,6 +111,7 @@ async def _register(
     except GatewaySilent as problem:
         raise MattermostUnavailable(str(problem)) from None
     if status is not None:
+        # A gateway that runs has to learn the new tokens, so it registers the commands itself.
         os.kill(int(status["pid"]), signal.SIGHUP)
         return f"told the running gateway (process {status['pid']}) to register them anew"
     if not has_journal(loaded):

@@ -56,6 +56,7 @@ class _Trial:
         try:
             return await action()
         except MattermostError as refusal:
+            # The next right is tried all the same, so that one run names everything that is missing.
             self.refusals[name] = refusal
             return None
 
