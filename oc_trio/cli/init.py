@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from attrs import field, frozen
+from attrs import frozen
 
 from oc_trio.cli.exits import EX_CONFIG, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.init_options import InitOptions
 
 if TYPE_CHECKING:
     from oc_trio.cli.init_model import ModelAnswer
@@ -35,25 +36,6 @@ _CHANNEL_TEXTS = (
 _TOKEN_FILE = "bot-token"  # noqa: S105 (a file's name)
 _CONFIG_MODE = 0o644  # the service runs as a user of its own, and has to read it
 _SECRET_MODE = 0o600
-
-
-@frozen
-class Options:
-    """What the command line has said."""
-
-    url: str
-    token: str = field(repr=False)
-    token_file: Path | None
-    provider: str
-    model: str
-    model_url: str
-    api_key_file: Path | None
-    name: str
-    strangers: str
-    channels: str
-    people: tuple[str, ...]
-    output: Path
-    overwrite: bool
 
 
 @click.command("init")
@@ -115,7 +97,7 @@ def command(
         raise click.UsageError("Give either --token-file or --token-stdin.")
     wanted = "Give --url, --token-file and --model, or answer at a terminal."
     try:
-        options = Options(
+        options = InitOptions(
             url=(url or "").strip(),
             token=_given_token(token_file, token_stdin=token_stdin),
             token_file=token_file,
@@ -143,7 +125,7 @@ def command(
     sys.exit(code)
 
 
-def _missing(options: Options) -> list[str]:
+def _missing(options: InitOptions) -> list[str]:
     named = (
         ("--url", options.url),
         ("--token-file, --token-stdin or MATTERMOST_BOT_TOKEN", options.token),
@@ -169,7 +151,7 @@ def _given_token(file: Path | None, *, token_stdin: bool) -> str:
 class _Setup:
     """One run: looks up what was given, asks for the rest, and writes only when all of it is known."""
 
-    options: Options
+    options: InitOptions
     prompts: "Prompts"
 
     def run(self, *, as_json: bool) -> int:

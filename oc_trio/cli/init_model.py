@@ -1,13 +1,13 @@
 """`oc-trio init` on models: finds the provider, its address and its key by the options, or asks for them."""
 
 import os
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 from attrs import frozen
 
 from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
+from oc_trio.cli.init_options import InitOptions
 from oc_trio.cli.init_trio import in_trio
 from oc_trio.cli.prompts import Prompts, SetupFailed
 from oc_trio.cli.secret_files import SecretFiles, checked_secret, read_secret_file
@@ -21,9 +21,6 @@ from oc_trio.runtime.operator.model_servers import (
     find_local_servers,
     local_servers,
 )
-
-if TYPE_CHECKING:
-    from oc_trio.cli.init import Options
 
 _OWN_NAME = "local"
 _MOST_LISTED = 20
@@ -48,7 +45,7 @@ class _Choice:
     model: str = ""
 
 
-def find_model(options: "Options", prompts: Prompts, files: SecretFiles) -> ModelAnswer:
+def find_model(options: InitOptions, prompts: Prompts, files: SecretFiles) -> ModelAnswer:
     """The model that answers. Raises SetupFailed, UsageError, Abort."""
     choice = _by_options(options) if options.model or options.model_url or options.provider else _by_asking(prompts)
     if choice.provider in REFUSED:
@@ -82,7 +79,7 @@ def find_model(options: "Options", prompts: Prompts, files: SecretFiles) -> Mode
     return ModelAnswer(f"{choice.provider}/{model}", entry if needs_entry else None, variables)
 
 
-def _by_options(options: "Options") -> _Choice:
+def _by_options(options: InitOptions) -> _Choice:
     """Raises UsageError where no provider is named."""
     first, slash, rest = options.model.partition("/")
     if options.provider:
@@ -148,7 +145,7 @@ def _ask_provider(prompts: Prompts) -> str:
         prompts.say(f"There is no provider {name}")
 
 
-def _key(options: "Options", choice: _Choice, prompts: Prompts, files: SecretFiles) -> tuple[str, str]:
+def _key(options: InitOptions, choice: _Choice, prompts: Prompts, files: SecretFiles) -> tuple[str, str]:
     """The provider's key, and what the configuration writes for its file; "" for none. Raises SetupFailed."""
     name = f"{choice.provider}-api-key"
     if options.api_key_file is not None:
