@@ -13,6 +13,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from oc_trio.config import paths
 from oc_trio.core.text import clean
 from tests.logbook import Logbook
 
@@ -43,6 +44,12 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_system_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is installed on this machine is none of the tests' business."""
+    monkeypatch.setattr(paths, "SYSTEM_CONFIG", Path("/nonexistent/etc/oc-trio/config.toml"))
 
 
 @pytest.fixture(autouse=True)

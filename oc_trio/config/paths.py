@@ -6,6 +6,7 @@ from pathlib import Path
 from oc_trio.errors import ConfigError, Problem
 
 FILE_NAME = "oc-trio.toml"
+SYSTEM_CONFIG = Path("/etc/oc-trio/config.toml")
 OPENCLAW_NAME = "openclaw.json"
 
 
@@ -25,7 +26,7 @@ def find_config(path: str | None, env: Mapping[str, str], cwd: Path) -> Path | N
 
 def default_paths(env: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
     """Where a configuration is looked for if none is named, in this order."""
-    return (cwd / FILE_NAME, config_home(env) / "oc-trio" / "config.toml", Path("/etc/oc-trio/config.toml"))
+    return (cwd / FILE_NAME, config_home(env) / "oc-trio" / "config.toml", SYSTEM_CONFIG)
 
 
 def no_config_problem(env: Mapping[str, str], cwd: Path) -> Problem:

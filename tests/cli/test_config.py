@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from oc_trio.cli.config import command
 from oc_trio.cli.exits import EX_CONFIG
+from oc_trio.config import paths
 
 OPENCLAW = """{
   plugins: {}, // not ours
@@ -213,7 +214,7 @@ def test_check_names_the_places_where_there_is_no_configuration(
     (tmp_path / "openclaw.json").write_text("{}")
     done = run("check", HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "xdg"))
     assert done.exit_code == EX_CONFIG
-    looked = f"{tmp_path}/oc-trio.toml, {tmp_path}/xdg/oc-trio/config.toml, /etc/oc-trio/config.toml"
+    looked = f"{tmp_path}/oc-trio.toml, {tmp_path}/xdg/oc-trio/config.toml, {paths.SYSTEM_CONFIG}"
     assert (
         f"no file was found; looked for {looked} (to use OpenClaw's: --config {tmp_path}/openclaw.json)" in done.stderr
     )

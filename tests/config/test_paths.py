@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from oc_trio.config import paths
 from oc_trio.config.paths import find_config, no_config_problem, state_dir
 from oc_trio.errors import ConfigError
 
@@ -52,7 +53,7 @@ def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
     """The error names the places, and the command for an openclaw.json that is there."""
     env = {"HOME": str(tmp_path / "home")}
     problem = str(no_config_problem(env, tmp_path))
-    places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", "/etc/oc-trio/config.toml")
+    places = (tmp_path / "oc-trio.toml", tmp_path / "home/.config/oc-trio/config.toml", paths.SYSTEM_CONFIG)
     assert problem == (
         f"configuration: no file was found; looked for {', '.join(map(str, places))} "
         "(write one with oc-trio init, or name one with --config or OC_TRIO_CONFIG)"
