@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
 
 _SECONDS = 5.0
+_NONE_RUNNING = "no gateway is running"
 
 
 class NoAnswerError(Exception):
@@ -119,8 +120,11 @@ def _exchange(
         answer: dict[str, Any] = json.loads(response.read())
         return answer
     except (OSError, HTTPException, ValueError) as problem:
+        from oc_trio.config.paths import service_state_hint
+
         text, code = reason(problem)
-        raise NoAnswerError(f"{text} (asked at {path})", code) from None
+        hint = service_state_hint(os.environ) if text == _NONE_RUNNING else ""
+        raise NoAnswerError(f"{text} (asked at {path}){hint}", code) from None
     finally:
         connection.close()
 
@@ -162,6 +166,6 @@ def reason(problem: Exception) -> tuple[str, int]:
             return "you may not ask the gateway: run this as its user, or as root", EX_NOPERM
         # A socket file that nobody listens on is what a killed gateway leaves behind.
         case FileNotFoundError() | ConnectionRefusedError():
-            return "no gateway is running", EX_UNAVAILABLE
+            return _NONE_RUNNING, EX_UNAVAILABLE
         case _:
             return f"the gateway does not answer ({type(problem).__name__})", EX_UNAVAILABLE

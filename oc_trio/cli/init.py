@@ -352,6 +352,8 @@ class _Setup:
             raise SetupFailed(f"{problem.filename} can't be written: {problem.strerror}") from None
         for file in reversed(new):
             self.prompts.say(f"wrote {file.path}")
+        if Path(starter.token_file).is_absolute():
+            self.prompts.say(f"the token stays in {starter.token_file}")
 
     def _examine(self, starter: "Starter", bot: "TokenOwner", *, as_json: bool) -> int:
         from oc_trio.cli.doctor import examine, exit_code, row

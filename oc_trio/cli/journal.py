@@ -7,7 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -56,15 +55,19 @@ def with_journal(
     import trio
 
     from oc_trio.config.load import load
+    from oc_trio.config.paths import service_state_hint
     from oc_trio.core.cron_jobs import JobRefused
-    from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreUnusable
+    from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreError, StoreUnusable
     from oc_trio.runtime.process.start import journal_location
     from oc_trio.store.store import POSTGRES, open_store
 
     async def main(loaded: "Loaded") -> T:
         location: str | sqlite3.Connection = journal_location(loaded, create=create and not dry_run)
         is_file = isinstance(location, str) and not location.startswith(POSTGRES)
-        is_new = create and is_file and not Path(str(location)).exists()  # noqa: ASYNC240 - nothing else runs yet
+        is_absent = is_file and not os.path.lexists(str(location))  # noqa: ASYNC240 - nothing else runs yet
+        if is_absent and not create and (hint := service_state_hint(os.environ)):
+            raise StoreError(f"there is no journal at {location}{hint}")
+        is_new = create and is_absent
         with ExitStack() as stack:
             if is_new and dry_run:
                 memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_TEMPFAIL
+from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE
 from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -119,9 +119,11 @@ def print_(config_path: str | None, program: str | None, *, user: bool) -> None:
 def install(config_path: str | None, program: str | None, units: str, folder: str, *, now: bool) -> None:
     """Install the unit, and the secrets of this shell's environment that it needs as files in /etc/oc-trio. For root.
 
-    Exit codes: 75 where a unit of that name is not of this command; 77 without the right to write there; 78 where the
-    configuration is wrong, or the service could not read what it names. Nothing is written then.
+    Exit codes: 69 with --now where systemd does not run; 75 where a unit of that name is not of this command; 77
+    without the right to write there; 78 where the configuration is wrong, or the service could not read what it names.
+    Of the last three nothing is written.
     """
+    from oc_trio.config.paths import SERVICE_STATE
     from oc_trio.config.service_files import credentials
 
     loaded, words = _load(config_path), (program,) if program else own_command()
@@ -148,10 +150,13 @@ def install(config_path: str | None, program: str | None, units: str, folder: st
     for path in given:
         click.echo(f"{path}: written, from the environment")
     click.echo(f"{Path(units) / NAME}: written")
-    _systemctl("daemon-reload")
+    if not _systemctl("daemon-reload"):
+        following = "systemctl daemon-reload; systemctl enable --now oc-trio"
+        click.echo(f"oc-trio: systemd does not run here, so nothing is started; where it does: {following}", err=True)
+        sys.exit(EX_UNAVAILABLE if now else 0)
     if now:
         _systemctl("enable", "--now", NAME)
-        click.echo("Started. How it does: systemctl status oc-trio; oc-trio status")
+        click.echo(f"Started. How it does: systemctl status oc-trio; STATE_DIRECTORY={SERVICE_STATE} oc-trio status")
     else:
         click.echo("Next: systemctl enable --now oc-trio")
 
@@ -278,14 +283,15 @@ def _write(path: Path, text: str, mode: int) -> None:
     beside.rename(path)
 
 
-def _systemctl(*words: str) -> None:
+def _systemctl(*words: str) -> bool:
+    """Whether systemd runs here. Where it refuses, the command ends with systemctl's exit code."""
     program = shutil.which("systemctl")
     if program is None or not Path("/run/systemd/system").is_dir():
-        click.echo(f"systemd does not run here; where it does: systemctl {' '.join(words)}", err=True)
-        return
+        return False
     done = subprocess.run([program, *words], check=False)  # noqa: S603 - the operator asked for it
     if done.returncode != 0:
         sys.exit(done.returncode)
+    return True
 
 
 def _is_one_line(text: str) -> bool:

@@ -1,5 +1,6 @@
 """Finds the configuration file and the state directory."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from oc_trio.errors import ConfigError, Problem
 FILE_NAME = "oc-trio.toml"
 SYSTEM_CONFIG = Path("/etc/oc-trio/config.toml")
 OPENCLAW_NAME = "openclaw.json"
+# What systemd makes of the unit's `StateDirectory=oc-trio`.
+SERVICE_STATE = Path("/var/lib/oc-trio")
 
 
 def find_config(path: str | None, env: Mapping[str, str], cwd: Path) -> Path | None:
@@ -65,6 +68,16 @@ def state_dir(env: Mapping[str, str]) -> Path:
     if systemd_folder:
         return Path(systemd_folder)
     return Path(env.get("XDG_STATE_HOME") or _home(env) / ".local" / "state") / "oc-trio"
+
+
+def service_state_hint(env: Mapping[str, str]) -> str:
+    """What to say after "there is nothing": that a service's state is elsewhere. Empty where this shell knows, or where
+    no service has any.
+    """
+    # systemd's own link leads to where only root may look, and says enough.
+    if env.get("STATE_DIRECTORY") or not os.path.lexists(SERVICE_STATE):
+        return ""
+    return f"; the service's state is in {SERVICE_STATE}: export STATE_DIRECTORY={SERVICE_STATE}"
 
 
 def _home(env: Mapping[str, str]) -> Path:

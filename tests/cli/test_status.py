@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from oc_trio.cli.admin_socket import reason
 from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
 from oc_trio.cli.main import main
+from oc_trio.config import paths
 
 REFUSALS = [
     pytest.param(FileNotFoundError(2, "none"), EX_UNAVAILABLE, "no gateway", id="no socket"),
@@ -99,3 +100,27 @@ def test_a_broken_configuration_and_no_gateway(tmp_path: Path) -> None:
     assert done.exit_code == EX_CONFIG
     assert "shoes" in done.stderr
     assert "no gateway is running" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["reload"], ["logs"], ["pairing", "list"], ["doctor"]])
+def test_a_shell_that_does_not_know_where_the_service_is(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks without STATE_DIRECTORY looks in a home of their own: they are told where the service's state is."""
+    monkeypatch.setattr(paths, "SERVICE_STATE", tmp_path / "service")
+    config = tmp_path / "oc-trio.toml"
+    server = 'baseUrl = "http://127.0.0.1:1"\nbotToken = "t"\nnetwork.dangerouslyAllowPrivateNetwork = true\n'
+    config.write_text(f"[channels.mattermost]\n{server}")
+    config.chmod(0o600)
+    told = f"; the service's state is in {tmp_path}/service: export STATE_DIRECTORY={tmp_path}/service"
+
+    def said(state: str) -> str:
+        env = {"STATE_DIRECTORY": state, "HOME": str(tmp_path), "OC_TRIO_CONFIG": str(config)}
+        done = CliRunner().invoke(main, words, env=env)
+        assert done.exit_code != 0
+        return done.output
+
+    assert told not in said("")
+    (tmp_path / "service").mkdir()
+    assert told in said("")
+    assert told not in said(str(tmp_path / "other"))

@@ -132,6 +132,15 @@ token = { source = "file", path = "/srv/hook" }
 """
 
 
+LOCAL_MODEL = """
+[channels.mattermost]
+baseUrl = "https://chat.example.com"
+botTokenFile = "bot-token"
+[agents.defaults]
+model = "ollama/a"
+"""
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Path:
     """A configuration with a secret of each kind, in a folder that a service may read."""
@@ -204,11 +213,11 @@ class TestInstall:
         """The service of these tests may read what is below /tmp."""
         monkeypatch.setattr(service_files, "TEMPORARY", ())
 
-    def run(self, folder: Path, **environ: str) -> tuple[int, str]:
+    def run(self, folder: Path, *options: str, **environ: str) -> tuple[int, str]:
         (folder / "units").mkdir(exist_ok=True)
         words = ["--units", str(folder / "units"), "--credentials", str(folder / "secrets"), "--program", "/bin/true"]
         words += ["--config", str(folder / "etc" / "config.toml")]
-        done = CliRunner().invoke(main, ["systemd", "install", *words], env=environ)
+        done = CliRunner().invoke(main, ["systemd", "install", *words, *options], env=environ)
         return done.exit_code, done.output
 
     def test_it_writes_the_unit_and_the_secrets_of_the_environment(self, tmp_path: Path, service: Path) -> None:
@@ -227,12 +236,20 @@ class TestInstall:
         assert code == 0, output
         assert (tmp_path / "secrets" / "TEAM_KEY").read_text() == "a-key\n"
 
+    def test_nothing_is_started_without_systemd(self, tmp_path: Path, service: Path) -> None:
+        """The unit is there, and nobody is told that it runs."""
+        if Path("/run/systemd/system").is_dir():
+            pytest.skip("systemd runs here")
+        (service / "config.toml").write_text(LOCAL_MODEL)
+        code, output = self.run(tmp_path, "--now")
+        assert code == 69
+        assert "systemd does not run here, so nothing is started" in output
+        assert "Started" not in output
+        assert (tmp_path / "units" / "oc-trio.service").exists()
+
     def test_a_model_server_that_needs_no_key(self, tmp_path: Path, service: Path) -> None:
         """Its key is asked for by nobody: systemd would not start a service whose credential is missing."""
-        local = (
-            'baseUrl = "https://chat.example.com"\nbotTokenFile = "bot-token"\n[agents.defaults]\nmodel = "ollama/a"\n'
-        )
-        (service / "config.toml").write_text(f"[channels.mattermost]\n{local}")
+        (service / "config.toml").write_text(LOCAL_MODEL)
         assert self.run(tmp_path)[0] == 0
         assert list(passed((tmp_path / "units" / "oc-trio.service").read_text()).values()) == [
             str(service / "bot-token")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oc_trio.config.load import Loaded
+from oc_trio.config.paths import service_state_hint
 from oc_trio.errors import ConfigError, StoreError
 from oc_trio.runtime.operator.checks.jobs import check_jobs
 from oc_trio.runtime.operator.findings import Finding, Level
@@ -42,7 +43,9 @@ def state_directory(path: Path) -> Finding:
     try:
         mode, free = stat.S_IMODE(path.stat().st_mode), shutil.disk_usage(path).free
     except FileNotFoundError:
-        return Finding(Level.OK, subject, f"{path} will be made at the first start", "state.new")
+        return Finding(
+            Level.OK, subject, f"{path} will be made at the first start{service_state_hint(os.environ)}", "state.new"
+        )
     except OSError as problem:
         text, fix = f"{path} can't be looked at: {problem.strerror}", "run this as the gateway's user, or as root"
         return Finding(Level.FAILED, subject, text, "state.unreadable", fix)
