@@ -103,6 +103,10 @@ _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
             "journald, or a redirection",
         ),
         r"skills\.(entries|allowBundled|limits)": ("skills are folders", "skills.dirs and agents.defaults.skills"),
+        r"diagnostics": (
+            "traces and metrics are set up elsewhere",
+            "telemetry.otel in a TOML, or OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
         r"broadcast": ("one agent answers a message", "bindings"),
         r"gateway\.tailscale": ("Tailscale is not driven from here", "tailscale serve"),
     }
