@@ -74,7 +74,7 @@ def spelled(node: ast.expr) -> str | None:
         return " ".join(node.value.split())
     if isinstance(node, ast.JoinedStr):
         parts = (part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
-        return " ".join("".join(map(str, parts)).split())
+        return re.sub(r"(\.\.\.){2,}", "...", " ".join("".join(map(str, parts)).split()))
     return None
 
 
