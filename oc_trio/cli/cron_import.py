@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from oc_trio.runtime.operator.cron_jobs import ImportedJob, JobStates
     from oc_trio.store.store import Store
 
+_LONGEST_REASON = 400  # what a job names may be of any length
+
 
 @click.command("import", epilog=f"{EXIT_CODES} 3: some jobs were not carried over, and are named.")
 @click.argument("path", type=click.Path(path_type=Path))
@@ -75,7 +77,7 @@ def import_(
 def _line(one: "ImportedJob", *, dry_run: bool) -> str:
     match one.state:
         case "refused":
-            return f"oc-trio: {one.name} {one.refusal}"
+            return f"oc-trio: {one.name} {one.refusal[:_LONGEST_REASON]}"
         case "internal":
             return f"left out: {one.name} {one.refusal}"
         case "known":

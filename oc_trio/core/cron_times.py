@@ -10,7 +10,7 @@ _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w":
 _PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|[smhdw])")
 _DURATION = re.compile(rf"(?:{_PART.pattern}\s*)+")
 SHORTEST_MS = 10_000
-_LONGEST_MS = 10 * 366 * 86_400_000
+LONGEST_MS = 10 * 366 * 86_400_000
 
 
 class BadTime(ValueError):
@@ -23,7 +23,7 @@ def duration(text: str) -> int:
     if not _DURATION.fullmatch(plain):
         raise BadTime("is no duration: write a number with its unit, such as 90s, 10m, 1h30m or 1d")
     total = round(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(plain)))
-    if total > _LONGEST_MS:
+    if total > LONGEST_MS:
         raise BadTime("is longer than ten years")
     return total
 
@@ -53,6 +53,6 @@ def point_in_time(text: str, now: int, zone: tzinfo) -> int:
         ) from None
     if at <= now:
         raise BadTime("is past")
-    if at - now > _LONGEST_MS:
+    if at - now > LONGEST_MS:
         raise BadTime("is more than ten years ahead")
     return at

@@ -10,13 +10,14 @@ from typing import Any
 from attrs import frozen
 
 from oc_trio.core.chat_commands import THINK_LEVELS
-from oc_trio.core.cron_jobs import Expression, Interval, Missed, Once, ScheduledJob, Timing
-from oc_trio.core.cron_times import SHORTEST_MS
+from oc_trio.core.cron_jobs import LONGEST_NAME, Expression, Interval, Missed, Once, ScheduledJob, Timing
+from oc_trio.core.cron_times import LONGEST_MS, SHORTEST_MS
 
 # Prefixes of the keys by which OpenClaw knows jobs that it made for itself.
 _ITS_OWN = ("heartbeat:", "skill-collection-review:", "memory-core:", "openclaw:")
 _INTERNAL = "is OpenClaw's own, for its memory, skills or heartbeat"
 _THINKING = {"xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
+_FARTHEST_MS = 10 * LONGEST_MS
 _PAYLOADS = {
     "command": "runs a command, and oc-trio runs none: a program can call /hooks/deliver",
     "script": "runs a script with tools, and oc-trio runs none: ask the agent by oc-trio cron add --message",
@@ -59,8 +60,9 @@ class _JobRefused(Exception):
 def carry_over(raw: Mapping[str, Any], rules: ImportRules) -> CarriedJob:
     """One job as OpenClaw wrote it, also in the shapes of older releases."""
     id_ = _text(raw, "id") or _text(raw, "jobId")
-    name = _text(raw, "displayName") or _text(raw, "name") or id_ or "a job without a name"
-    differences: list[str] = []
+    called = _text(raw, "displayName") or _text(raw, "name") or id_ or "a job without a name"
+    name = " ".join("".join(letter if letter.isprintable() else " " for letter in called).split())[:LONGEST_NAME]
+    differences: list[str] = [] if name == called else ["has its name in one line, of at most 100 characters"]
     if _text(raw, "declarationKey").startswith(_ITS_OWN) or _text(_table(raw, "payload"), "kind") == "heartbeat":
         return CarriedJob(name, f"openclaw:{id_}", refusal=_INTERNAL, is_internal=True)
     try:
@@ -87,6 +89,8 @@ def _job(raw: Mapping[str, Any], id_: str, name: str, rules: ImportRules, differ
     is_on = raw.get("enabled") is not False
     if isinstance(timing, Once) and timing.at <= rules.now:
         raise _JobRefused("was to run once, and its time is past")
+    if isinstance(timing, Once) and timing.at - rules.now > _FARTHEST_MS:
+        raise _JobRefused("is to run once, more than a hundred years ahead")
     target = _target(payload, delivery, rules, differences)
     model, thinking = _text(payload, "model"), _text(payload, "thinking").lower()
     if thinking and thinking not in THINK_LEVELS:
@@ -147,11 +151,10 @@ def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[s
         return Once(_moment(schedule.get("at", schedule.get("atMs"))))
     if kind == "every":
         every, anchor = schedule.get("everyMs"), schedule.get("anchorMs")
-        if not isinstance(every, int) or isinstance(every, bool) or not SHORTEST_MS <= every < 2**53:
-            raise _JobRefused(
-                f"has an interval that can't be kept: {every} ms; {SHORTEST_MS // 1000} s is the shortest"
-            )
-        is_time = isinstance(anchor, int) and not isinstance(anchor, bool) and 0 <= anchor < 2**53
+        if not isinstance(every, int) or isinstance(every, bool) or not SHORTEST_MS <= every <= LONGEST_MS:
+            raise _JobRefused(f"has an interval that can't be kept: {every} ms; from 10 s to ten years it can be")
+        # Of a beginning that is never reached there is no next run.
+        is_time = isinstance(anchor, int) and not isinstance(anchor, bool) and 0 <= anchor <= rules.now + LONGEST_MS
         return Interval(every, int(anchor) if is_time and anchor is not None else rules.now)
     if kind != "cron":
         raise _JobRefused(f"has a schedule that is not known here: {kind or 'none'}")

@@ -39,7 +39,8 @@ def _places(path: Path) -> tuple[Path | None, Path | None]:
                 is_database = opened.read(16).startswith(b"SQLite format 3")
             return (path, None) if is_database else (None, path)
         if not path.is_dir():
-            raise UnreadableState(f"{path}: there is no such file; OpenClaw's state is in ~/.openclaw")
+            wrong = "is neither a file nor a folder" if path.exists() else "there is no such file"
+            raise UnreadableState(f"{path}: {wrong}; OpenClaw's state is in ~/.openclaw")
         databases = (path / "state" / "openclaw.sqlite", path / "openclaw.sqlite")
         files = (path / "cron" / "jobs.json", path / "jobs.json", path / "cron" / "jobs.json.migrated")
         database = next((place for place in databases if place.is_file()), None)

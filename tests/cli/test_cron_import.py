@@ -219,3 +219,29 @@ def test_more_jobs_than_are_kept_are_refused_one_by_one(server: Server, tmp_path
     done = server.json("cron", "import", str(home), "--dry-run", code=3)
     assert [one["state"] for one in done["jobs"]] == ["new"] * 1000 + ["refused"] * 2
     assert "there are 1000 jobs already" in done["jobs"][1000]["problem"]
+
+
+FAR = [
+    ({"kind": "every", "everyMs": 2**52}, "refused"),
+    ({"kind": "every", "everyMs": 60_000, "anchorMs": 2**52}, "new"),
+    ({"kind": "at", "at": "9999-12-31T23:59:59-12:00"}, "refused"),
+    ({"kind": "at", "at": 2**46}, "refused"),
+]
+
+
+def test_times_beyond_the_calendar_stop_no_command(server: Server, tmp_path: Path) -> None:
+    """What `cron add` would not take an import doesn't either, or every later `cron list` would fail at it."""
+    jobs = [{**MORNING, "id": f"id-{number}", "schedule": schedule} for number, (schedule, _) in enumerate(FAR)]
+    done = server.json("cron", "import", str(a_file(tmp_path / ".openclaw", *jobs)), code=3)
+    assert [one["state"] for one in done["jobs"]] == [state for _, state in FAR]
+    [job] = server.json("cron", "list")["jobs"]
+    assert job["next"] < "2100"
+
+
+def test_a_name_is_kept_as_far_as_it_can_be(server: Server, tmp_path: Path) -> None:
+    """It is in one line and no longer than those of `cron add`, and the difference is said."""
+    names = ("Brief\nof the \x1b[2Jmorning", "n" * 300)
+    jobs = [{**MORNING, "id": name[:3], "name": name} for name in names]
+    done = server.json("cron", "import", str(a_file(tmp_path / ".openclaw", *jobs)))
+    assert [one["name"] for one in done["jobs"]] == ["Brief of the [2Jmorning", "n" * 100]
+    assert all("has its name in one line" in one["differences"][0] for one in done["jobs"])

@@ -10,6 +10,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.config.parse import nearest
 from oc_trio.core.chat_commands import THINK_LEVELS
 from oc_trio.core.cron_jobs import (
+    LONGEST_NAME,
     MAX_JOBS,
     Expression,
     Interval,
@@ -33,7 +34,6 @@ from oc_trio.store.cron import CronRun
 from oc_trio.store.cron_jobs import NOT_YET
 from oc_trio.store.store import Store
 
-_LONGEST_NAME = 100
 _LONGEST_TEXT = 100_000
 # How many ids a sentence has.
 _NAMED = 20
@@ -142,8 +142,8 @@ def _listed(names: Sequence[str]) -> str:
 def check_job(job: ScheduledJob, loaded: Loaded, now: int) -> ScheduledJob:
     """The job, fit to be kept. Raises JobRefused with the first thing that is wrong with it."""
     _check_timing(job, now)
-    if len(job.name) > _LONGEST_NAME or not job.name.isprintable():
-        raise JobRefused(f"--name is one line of at most {_LONGEST_NAME} characters")
+    if len(job.name) > LONGEST_NAME or not job.name.isprintable():
+        raise JobRefused(f"--name is one line of at most {LONGEST_NAME} characters")
     if max(len(job.text), len(job.prompt)) > _LONGEST_TEXT or len(job.description) > _LONGEST_TEXT:
         raise JobRefused(f"it says more than {_LONGEST_TEXT:,} characters")
     if not job.target:
