@@ -108,7 +108,6 @@ BROKEN: list[tuple[Callable[[Server], str], int, dict[str, str]]] = [
         {
             "slash.unreachable": "`curl -i http://localhost:1/cmd` has to answer 405. If it does and commands or "
             f'clicks still fail, add "localhost" to {_HOST}',
-            "callback.loopback": f'add "localhost" to {_HOST}',
             "button.arrives": "",
         },
     ),

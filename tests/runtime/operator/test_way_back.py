@@ -130,6 +130,20 @@ async def test_what_a_url_is(base: str, url: str, code: str, fix: str, autojump_
     assert all(fix in one.fix for one in found[:-1])
 
 
+async def test_a_port_where_nothing_listens(autojump_clock: Any) -> None:
+    """That Mattermost may have to be allowed the address is not said first: it would answer nobody."""
+    network = {"dangerouslyAllowPrivateNetwork": True}
+    base = {"baseUrl": "http://127.0.0.1:2", "botToken": "t" * 26, "network": network}
+    loaded = build(Document({"channels": {"mattermost": base}}), {"STATE_DIRECTORY": "/nonexistent"})
+    trip = evolve(COMMAND, url="http://127.0.0.1:1/cmd")
+    (found,) = await judge(trip, loaded.accounts[AccountId("default")], loaded, "nothing (connection refused)")
+    assert found.code == "slash.unreachable"
+    assert found.fix.startswith(
+        "is channels.mattermost.commands.callbackUrl right? The gateway itself listens on port 18789"
+    )
+    assert "AllowedUntrustedInternalConnections" in found.fix
+
+
 @pytest.mark.parametrize(
     ("base", "code"), [("http://127.0.0.1:2", "button.elsewhere"), ("https://9.9.9.9", "button.unreachable")]
 )

@@ -40,6 +40,7 @@ _NAMES = {"command": ("slash", "slash commands"), "button": ("button", "buttons"
 _UNTRUSTED = "ServiceSettings.AllowedUntrustedInternalConnections"
 _DEVELOPER = "System Console > Environment > Developer"
 _FORBIDDEN = "which by default forbids it"
+_NOTHING = "nothing"
 
 
 async def check_way_back(
@@ -128,9 +129,9 @@ async def _looks(trips: Sequence[RoundTrip], context: ssl.SSLContext | None) -> 
                 status = response.status_code
                 looks[url] = "405, as it should" if status == 405 else f"{status}, where 405 was expected"
             except (httpx.HTTPError, httpx.InvalidURL) as problem:
-                looks[url] = f"nothing ({describe_error(problem)})"
+                looks[url] = f"{_NOTHING} ({describe_error(problem)})"
             except trio.TooSlowError:
-                looks[url] = f"nothing within {_LOOK_SECONDS:g} s"
+                looks[url] = f"{_NOTHING} within {_LOOK_SECONDS:g} s"
     return looks
 
 
@@ -208,7 +209,12 @@ async def judge(trip: RoundTrip, account: Account | None, loaded: Loaded, look: 
         fix = f"{_key(trip)} must lead to this gateway: mend the URL, or the proxy that passes it on, path included"
         return [*named, Finding(level, subject, text, f"{prefix}.elsewhere", fix), *left]
     text = f"Mattermost got no answer from {trip.url} ({_meaning(trip)}){here}"
-    return [*named, Finding(level, subject, text, f"{prefix}.unreachable", by_hand(trip.url)), *left]
+    fix = by_hand(trip.url)
+    if look.startswith(_NOTHING):
+        # Where nobody answers this machine either, what Mattermost may call is not what is wrong first.
+        named = [one for one in named if _FORBIDDEN not in one.fix]
+        fix = f"is {_key(trip)} right? The gateway itself listens on port {loaded.config.gateway.port}. {fix}"
+    return [*named, Finding(level, subject, text, f"{prefix}.unreachable", fix), *left]
 
 
 def _meaning(trip: RoundTrip) -> str:
