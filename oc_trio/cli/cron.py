@@ -159,6 +159,7 @@ def _outcome(run: "JobRun") -> str:
 @job_argument
 @click.option("--wait/--no-wait", default=True, help="Wait until it is over, which is the default, or not.")
 @click.option("--wait-timeout", default="10m", show_default=True, metavar="DURATION", help="The longest to wait.")
+@click.option("--force", is_flag=True, hidden=True, expose_value=False, help="It runs it also where it is not due.")
 @click.option("--poll-interval", default="500ms", metavar="DURATION", help="How often to look.", hidden=True)
 @config_option
 @json_option

@@ -31,7 +31,14 @@ _WIDTH = 8
     is_flag=True,
     help="Hold each WebSocket for a while, and ask each model one word; providers may charge for it.",
 )
-@click.option("--fix", is_flag=True, help="Do what is safe: close files to others, register slash commands anew.")
+@click.option("--yes", "--non-interactive", is_flag=True, hidden=True, expose_value=False, help="It asks nothing.")
+@click.option(
+    "--fix",
+    "--repair",
+    "fix",
+    is_flag=True,
+    help="Do what is safe: close files to others, register slash commands anew.",
+)
 @click.option(
     "--hold",
     "hold_seconds",

@@ -25,9 +25,11 @@ command.add_command(status)
 
 
 @command.command(name="list")
+@click.option("--plain", is_flag=True, help="Only PROVIDER/MODEL of each configured model, one in a line.")
+@click.option("--all", is_flag=True, hidden=True, expose_value=False, help="It lists all.")
 @config_option
 @json_option
-def list_(config_path: str | None, as_json: bool) -> None:
+def list_(config_path: str | None, plain: bool, as_json: bool) -> None:
     """Print each provider: built in or configured, where it is, where its key is from, its models.
 
     Built-in providers need no entry in models.providers: name provider/model, and set the variable of the key. JSON has
@@ -53,6 +55,9 @@ def list_(config_path: str | None, as_json: bool) -> None:
         click.echo(
             json.dumps([{camel(name): value for name, value in attrs.asdict(row).items()} for row in rows], indent=2)
         )
+        return
+    if plain:
+        click.echo("".join(f"{row.name}/{model}\n" for row in rows for model in row.models), nl=False)
         return
     for row in rows:
         state = "used" if row.used else "configured" if row.configured else "built in"

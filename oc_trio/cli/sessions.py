@@ -17,7 +17,7 @@ from oc_trio.cli.journal import (
     when,
     with_journal,
 )
-from oc_trio.cli.spellings import SpelledGroup
+from oc_trio.cli.spellings import SpelledGroup, refuse_before
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -28,14 +28,25 @@ if TYPE_CHECKING:
 _ENTRIES = 1000
 
 
-@click.group(name="sessions", cls=SpelledGroup)
-def command() -> None:
-    """List, show, reset or stop conversations. Works beside a running gateway."""
+_limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, latest first."
+)
+
+
+@click.group(name="sessions", cls=SpelledGroup, invoke_without_command=True)
+@shared_options
+@_limit_option
+@click.pass_context
+def command(ctx: click.Context, config_path: str | None, account: str | None, limit: int, *, as_json: bool) -> None:
+    """List, show, reset or stop conversations. Works beside a running gateway. Without a command it lists."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, config_path=config_path, account=account, limit=limit, as_json=as_json)
+    refuse_before(ctx, config=config_path, account=account, json=as_json)
 
 
 @command.command("list", epilog=EXIT_CODES)
 @shared_options
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, latest first.")
+@_limit_option
 def list_(config_path: str | None, account: str | None, limit: int, *, as_json: bool) -> None:
     """Conversations, the latest first."""
     rows = with_journal(config_path, lambda store, _loaded: store.sessions.list(account_id(account)))[:limit]

@@ -78,6 +78,12 @@ class SpelledGroup(click.Group):
             raise click.UsageError(f"There is no `{words}` here. Nearest: {NEAREST[words]}", ctx) from None
 
 
+def refuse_before(ctx: click.Context, **options: object) -> None:
+    """Raises UsageError where one of a group's own options is set before a subcommand, which would not see it."""
+    if ctx.invoked_subcommand is not None and (given := [name for name, value in options.items() if value]):
+        raise click.UsageError(f"Write --{given[0]} behind `{ctx.invoked_subcommand}`.", ctx)
+
+
 def _words(ctx: click.Context) -> list[str]:
     """The subcommands typed up to here, without the program's name, which may be several words."""
     return [] if ctx.parent is None else [*_words(ctx.parent), str(ctx.info_name)]

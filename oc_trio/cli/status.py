@@ -37,6 +37,10 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         status = ask(socket, "/page.json" if page else "/status.json")
     except NoAnswerError as refusal:
         click.echo(f"oc-trio: {refusal}", err=True)
+        if as_json:
+            # A script that reads the output finds the reason there as well.
+            silent = {"phase": "no answer", "problem": str(refusal), "accounts": [], "configuration": list(problems)}
+            click.echo(json.dumps(silent, indent=2, ensure_ascii=False))
         # A gateway that does not run because of its configuration: that is the mistake to mend.
         sys.exit(EX_CONFIG if problems and refusal.exit_code == EX_UNAVAILABLE else refusal.exit_code)
     if page:

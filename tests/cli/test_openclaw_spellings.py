@@ -505,3 +505,38 @@ def test_the_log_of_no_gateway(tmp_path: Path) -> None:
     assert refused.exit_code == 69
     assert "no gateway is running" in refused.stderr
     assert "journalctl -u oc-trio" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("openclaw gateway --port 18789", "There is no --port here. gateway.port of the configuration file says it"),
+        ("openclaw gateway --config x.toml status", "Write --config behind `status`"),
+        ("openclaw sessions --json show KEY", "Write --json behind `show`"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(line: str, words: str) -> None:
+    """It is not passed over: the port would be another one, the output not JSON."""
+    refused = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert refused.exit_code == 2
+    assert words in refused.stderr
+
+
+def test_a_gateway_without_a_command_runs(tmp_path: Path) -> None:
+    """As `run` does, with its exit code: here for a configuration that is not there."""
+    words = ["--config", str(tmp_path / "none.toml")]
+    started, ran = (CliRunner().invoke(main, [name, *words]) for name in ("gateway", "run"))
+    assert (started.exit_code, started.stderr) == (ran.exit_code, ran.stderr)
+    assert started.exit_code == 78
+
+
+def test_the_status_of_no_gateway_is_json_too(tmp_path: Path) -> None:
+    """A script reads the reason; the exit code is the same as without."""
+    config = tmp_path / "c.toml"
+    config.write_text('[channels.mattermost]\nbaseUrl = "https://chat.example.com"\nbotToken = "t"\n')
+    config.chmod(0o600)
+    env = {"STATE_DIRECTORY": str(tmp_path / "state")}
+    done = CliRunner().invoke(main, ["status", "--json", "--config", str(config)], env=env)
+    said = json.loads(done.stdout)
+    assert (done.exit_code, said["phase"], said["accounts"]) == (69, "no answer", [])
+    assert "no gateway is running" in said["problem"]
