@@ -88,6 +88,12 @@ def test_two_accounts_want_the_same_slash_commands(server: Server, tmp_path: Pat
         )
 
 
+def test_an_account_that_is_switched_off(server: Server) -> None:
+    """It is named, and is no fault."""
+    server.write_config(f"{MODEL}[channels.mattermost.accounts.idle]\nenabled = false\n")
+    assert found(server)["account idle"] == [("ok", "is switched off: enabled = false")]
+
+
 def test_before_the_first_start(server: Server, tmp_path: Path) -> None:
     """What isn't there yet is no fault, and isn't made."""
     (tmp_path / "state").rmdir()

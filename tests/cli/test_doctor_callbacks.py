@@ -47,11 +47,21 @@ def test_both_arrive(server: Server) -> None:
     assert found["slash.arrives"]["level"] == found["button.arrives"]["level"] == "ok"
     assert found["slash.arrives"]["text"].startswith("arrive from 127.0.0.1 with a valid token, at http://localhost:")
     assert found["button.arrives"]["text"].startswith("arrive from 127.0.0.1 with a valid signature, at http://local")
+    assert found["button.arrives"]["text"].endswith(
+        'agents offer none: capabilities = ["inlineButtons"] would let them'
+    )
     world = server.world
     assert world.commands.of_team(server.demo.team.id) == []
     own = world.direct(server.demo.bot, server.demo.bot)
     assert [bool(entry.deleted_at) for entry in world.transcript(own)] == [True] * len(world.transcript(own))
     assert len(world.transcript(own)) > 0
+
+
+def test_agents_that_may_offer_buttons(server: Server) -> None:
+    """Nothing is to be added then."""
+    server.has_buttons = True
+    server.write_config(PORT + MODEL)
+    assert "agents offer none" not in findings(server, 0)["button.arrives"]["text"]
 
 
 def test_nothing_calls_back(server: Server) -> None:

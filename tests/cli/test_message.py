@@ -112,7 +112,10 @@ def test_buttons_by_json(server: Server) -> None:
     assert (action["id"], action["name"], action["style"]) == ("yes", "Yes", "primary")
     assert action["integration"]["url"] == "http://localhost:18789/mattermost/interactions/default"
     assert action["integration"]["context"]["__openclaw_channel_id"] == server.demo.town_square.id
-    assert server.run("message", "send", "-t", "#x", "--buttons", "[[{}]]").exit_code == 2
+    for malformed, problem in (("[[{}]]", "needs a text"), ('[[{"text": "Yes"}]]', "needs a callback_data")):
+        refused = server.run("message", "send", "-t", "#x", "--buttons", malformed)
+        assert refused.exit_code == 2
+        assert f"row 1, button 1 {problem}" in refused.stderr
 
 
 def test_buttons_whose_clicks_would_not_arrive(server: Server) -> None:

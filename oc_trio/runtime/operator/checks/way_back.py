@@ -178,7 +178,10 @@ async def judge(trip: RoundTrip, account: Account | None, loaded: Loaded, look: 
         left.append(Finding(Level.WARNING, subject, text, "callback.left_behind", fix))
     if trip.outcome is RoundTripOutcome.ARRIVED:
         text = f"arrive from {_origin(trip)} with a valid {'token' if trip.kind == 'command' else 'signature'}"
-        return [Finding(Level.OK, subject, f"{text}, at {trip.url}", f"{prefix}.arrives"), *left]
+        # The way is open, and yet no agent knows that it may offer buttons.
+        is_unused = trip.kind == "button" and account is not None and "inlineButtons" not in account.capabilities
+        unused = '; agents offer none: capabilities = ["inlineButtons"] would let them' if is_unused else ""
+        return [Finding(Level.OK, subject, f"{text}, at {trip.url}{unused}", f"{prefix}.arrives"), *left]
     if trip.outcome is RoundTripOutcome.SOURCE_REFUSED:
         return [_source_refused(trip, subject, loaded), *left]
     if trip.outcome is RoundTripOutcome.NOT_GENUINE:
