@@ -251,6 +251,7 @@ async def test_a_collector_that_hangs_holds_up_nothing(harness: Harness) -> None
     assert trio.current_time() - began < 5
 
 
+@pytest.mark.slow
 async def test_the_queue_is_bounded(harness: Harness, logbook: Logbook) -> None:
     """More spans than it holds are dropped and counted, in one line."""
     exporter = InMemorySpanExporter()
