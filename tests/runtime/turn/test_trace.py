@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
+import pytest
 import trio
 from attrs import define, field
 from opentelemetry.sdk.resources import Resource
