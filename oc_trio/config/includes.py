@@ -21,6 +21,7 @@ INCLUDE = "$include"
 ROOTS_VARIABLE = "OPENCLAW_INCLUDE_ROOTS"
 MAX_DEPTH = 10  # both are OpenClaw's
 MAX_BYTES = 2 * 1_048_576
+MAX_READS = 1000  # each file as often as it is included: ten files with ten includes each would be billions
 
 
 @frozen
@@ -90,6 +91,7 @@ class _Composer:
     roots: tuple[Path, ...]
     problems: list[Problem] = field(factory=list)
     modes: dict[Path, int] = field(factory=dict)
+    reads: list[Path] = field(factory=list)
 
     def node(self, value: Any, path: str, local: str, source: _Source, line: int = 1) -> _Node:
         """`path` is the value's path in the result, `local` that in its own file, `line` that of what is around it."""
@@ -151,6 +153,9 @@ class _Composer:
             raise _IncludeRefused(f"includes itself: {chain}")
         if len(source.chain) > MAX_DEPTH:
             raise _IncludeRefused(f"is nested more than {MAX_DEPTH} files deep")
+        if len(self.reads) >= MAX_READS:
+            raise ConfigError(Problem(path, f"more than {MAX_READS} files are included, one within another"))
+        self.reads.append(file)
         text = self._text(file)
         try:
             value = decode_json5_value(text, str(file))

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import re
+import selectors
 import stat
 import subprocess
+import time
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +20,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+MAX_OUTPUT = 1_048_576  # bytes of a command's answer, which may hold many secrets
 COMMAND_SECONDS = 15.0  # a password manager that asks its server takes a few; longer is a prompt nobody will answer
 
 
@@ -257,23 +260,54 @@ def _exec_value(text: str, ref: SecretRef) -> str:
 def _from_command(ref: SecretRef, env: Mapping[str, str]) -> str:
     name, request = ref.target, {"protocolVersion": 1, "provider": ref.provider, "ids": [ref.id]}
     try:
-        completed = subprocess.run(  # noqa: S603 (the operator's own command, no shell)
+        process = subprocess.Popen(  # noqa: S603 (the operator's own command, no shell)
             (name, *ref.arguments),
             env={**env, **dict(ref.env)},
-            input=json.dumps(request).encode() if ref.id else b"",
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # A password manager may print the secret there when it fails.
             stderr=subprocess.DEVNULL,
-            timeout=ref.seconds,
-            check=False,
         )
-    except subprocess.TimeoutExpired:
-        raise SecretUnavailable(f"{name} gave no answer within {ref.seconds:g} s") from None
     except (OSError, ValueError) as error:
         raise SecretUnavailable(f"{name} can't be run: {_reason(error)}") from None
-    if completed.returncode != 0:
-        raise SecretUnavailable(f"{name} ended with exit code {completed.returncode}")
+    with process:
+        try:
+            output = _exchange(process, json.dumps(request).encode() if ref.id else b"", ref.seconds)
+        except subprocess.TimeoutExpired:
+            raise SecretUnavailable(f"{name} gave no answer within {ref.seconds:g} s") from None
+        finally:
+            process.kill()
+    if output is None:
+        raise SecretUnavailable(f"{name} printed more than {MAX_OUTPUT // 1024} KiB")
+    if process.returncode != 0:
+        raise SecretUnavailable(f"{name} ended with exit code {process.returncode}")
     try:
-        return completed.stdout.decode()
+        return output.decode()
     except UnicodeDecodeError:
         raise SecretUnavailable(f"{name} printed something that is not text") from None
+
+
+def _exchange(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes | None:
+    """All that the process prints until it ends; None if that is more than a secret can be. Raises TimeoutExpired."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    deadline = time.monotonic() + seconds
+    # A command that reads nothing may have ended by now. The request is shorter than a pipe holds.
+    with suppress(BrokenPipeError):
+        process.stdin.write(request)
+        process.stdin.flush()
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    output = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise subprocess.TimeoutExpired(process.args, seconds)
+            chunk = os.read(process.stdout.fileno(), 65_536)
+            output += chunk
+            if len(output) > MAX_OUTPUT:
+                return None
+            if not chunk:
+                process.wait(max(deadline - time.monotonic(), 0.01))
+                return output

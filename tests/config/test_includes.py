@@ -137,3 +137,11 @@ def test_a_named_pipe_is_not_waited_for(write: Write) -> None:
     os.mkfifo(file.parent / "pipe.json5")
     with pytest.raises(ConfigError, match=r"pipe\.json5 is not a file"):
         read_document(file)
+
+
+def test_files_that_include_each_other_many_times_have_an_end(write: Write) -> None:
+    """Eight small files that each include the next one ten times would take days to read."""
+    tens = {f"n{depth}_json5": "{ a: { $include: [" + f'"n{depth + 1}.json5",' * 10 + "] } }" for depth in range(8)}
+    file = write('{ a: { $include: "n0.json5" } }', **tens, n8_json5="{ b: 1 }")
+    with pytest.raises(ConfigError, match="more than 1000 files are included"):
+        read_document(file)

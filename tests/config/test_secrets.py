@@ -158,3 +158,13 @@ def test_looking_needs_no_secrets(load_text: Callable[..., Loaded]) -> None:
     """Without connect, unreadable secrets and missing servers are no problem."""
     loaded = load_text('[channels.mattermost]\nbotToken = { source = "env", id = "NO" }', env={}, connect=False)
     assert list(loaded.accounts) == ["default"]
+
+
+def test_a_command_that_prints_without_end_is_stopped() -> None:
+    """Long before its deadline, and before its words fill the memory; one that reads nothing is no failure."""
+    endless = SecretRef(SecretSource.EXEC, "/usr/bin/yes", id="k")
+    with pytest.raises(SecretUnavailable, match="/usr/bin/yes printed more than 1024 KiB"):
+        read_secret(endless, {})
+    answer = '{"protocolVersion": 1, "values": {"k": "s"}}'
+    deaf = SecretRef(SecretSource.EXEC, "/bin/echo", arguments=(answer,), id="k")
+    assert read_secret(deaf, {}).reveal() == "s"
