@@ -26,7 +26,7 @@ from oc_trio.cli.spellings import SpelledGroup
 if TYPE_CHECKING:
     from oc_trio.core.cron_jobs import ScheduledJob
     from oc_trio.core.cron_runs import JobRun
-    from oc_trio.runtime.operator.cron_jobs import JobStates
+    from oc_trio.runtime.operator.jobs.cron_jobs import JobStates
     from oc_trio.store.store import Store
 
 _RUN_EXIT_CODES = (
@@ -177,7 +177,7 @@ def run_(
 
         from oc_trio.core.cron_runs import run_by_hand
         from oc_trio.runtime.account.outbound_client import pick_account
-        from oc_trio.runtime.operator.run_cron_job import wait_for_run
+        from oc_trio.runtime.operator.jobs.run_cron_job import wait_for_run
         from oc_trio.runtime.schedule.job_table import account_of
 
         scheduled = states.find(job)
@@ -218,7 +218,7 @@ async def _run_here(
     """The run, made by this process, with the exit code for what stopped it."""
     from oc_trio.cli.edge import exit_code
     from oc_trio.runtime.account.outbound_client import dependencies_for, pick_account
-    from oc_trio.runtime.operator.run_cron_job import run_job_now
+    from oc_trio.runtime.operator.jobs.run_cron_job import run_job_now
 
     loaded = states.loaded
     dependencies = await dependencies_for(pick_account(loaded, job.account or None))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oc_trio.core.cron_jobs import ScheduledJob
-    from oc_trio.runtime.operator.cron_jobs import JobStates
+    from oc_trio.runtime.operator.jobs.cron_jobs import JobStates
     from oc_trio.store.store import Store
 
 
@@ -46,7 +46,7 @@ def add(schedule: str | None, words: str | None, config_path: str | None, *, as_
     wanted = job_of(options, timing, disabled=options["disabled"])
 
     async def work(store: "Store", states: "JobStates") -> dict[str, Any]:
-        from oc_trio.runtime.operator.cron_jobs import check_job, job_states
+        from oc_trio.runtime.operator.jobs.cron_jobs import check_job, job_states
 
         check_job(wanted, states.loaded, now)
         job = await store.cron_jobs.add(wanted, now, states.loaded.config.cron.jobs)
@@ -133,7 +133,7 @@ def _changed(
 
     async def work(store: "Store", states: "JobStates") -> dict[str, Any]:
         from oc_trio.core.cron_jobs import JobRefused
-        from oc_trio.runtime.operator.cron_jobs import check_job, job_states
+        from oc_trio.runtime.operator.jobs.cron_jobs import check_job, job_states
 
         scheduled, now = states.added(job, in_file), now_ms()
 

@@ -14,7 +14,7 @@ from oc_trio.cli.journal import fail, now_ms, print_json
 from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
-    from oc_trio.runtime.operator.cron_jobs import ImportedJob, JobStates
+    from oc_trio.runtime.operator.jobs.cron_jobs import ImportedJob, JobStates
     from oc_trio.store.store import Store
 
 _LONGEST_REASON = 400  # what a job names may be of any length
@@ -51,7 +51,7 @@ def import_(
         return
 
     async def work(store: "Store", states: "JobStates") -> "tuple[ImportedJob, ...]":
-        from oc_trio.runtime.operator.cron_jobs import import_jobs
+        from oc_trio.runtime.operator.jobs.cron_jobs import import_jobs
 
         imported = await import_jobs(store, states, carried, now, dry_run=dry_run)
         if not dry_run:

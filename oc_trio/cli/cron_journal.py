@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.core.cron_jobs import ScheduledJob
     from oc_trio.core.cron_runs import JobRun
-    from oc_trio.runtime.operator.cron_jobs import JobStates
+    from oc_trio.runtime.operator.jobs.cron_jobs import JobStates
     from oc_trio.store.store import Store
 
 EXIT_CODES = (
@@ -38,7 +38,7 @@ def with_jobs(
     """
 
     async def main(store: "Store", loaded: "Loaded") -> T | click.ClickException:
-        from oc_trio.runtime.operator.cron_jobs import job_states
+        from oc_trio.runtime.operator.jobs.cron_jobs import job_states
 
         try:
             return await work(store, await job_states(store, loaded))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.core.second_gateway import Installation
     from oc_trio.ids import AccountId
-    from oc_trio.runtime.operator.explain_facts import ServerFacts
+    from oc_trio.runtime.operator.explain.explain_facts import ServerFacts
     from oc_trio.store.explain import PostLife
     from oc_trio.store.store import Store
 
@@ -69,7 +69,7 @@ def _why_unseen(
 ) -> tuple[str, ...]:
     import trio
 
-    from oc_trio.runtime.operator.explain_facts import look_up_unseen
+    from oc_trio.runtime.operator.explain.explain_facts import look_up_unseen
 
     if online is None:
         return ()
@@ -81,7 +81,7 @@ def _why_unseen(
 def _facts(online: "Loaded | None", life: "PostLife") -> "ServerFacts":
     import trio
 
-    from oc_trio.runtime.operator.explain_facts import ServerFacts, look_up_names
+    from oc_trio.runtime.operator.explain.explain_facts import ServerFacts, look_up_names
 
     if online is None or not life.seen:
         return ServerFacts()

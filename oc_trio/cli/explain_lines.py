@@ -9,7 +9,7 @@ from oc_trio.cli.journal import when
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
     from oc_trio.core.ledger import Obligation, OutboxRow
-    from oc_trio.runtime.operator.explain_facts import ServerFacts
+    from oc_trio.runtime.operator.explain.explain_facts import ServerFacts
     from oc_trio.store.admission import Seen
     from oc_trio.store.explain import PostLife
 
@@ -28,7 +28,7 @@ _SOURCES = {
 
 def decisions(life: "PostLife", loaded: "Loaded", facts: "ServerFacts") -> "list[tuple[Seen, str]]":
     """Each decision about the message, with its sentence."""
-    from oc_trio.runtime.operator.decision_sentences import Decided, decision_sentence
+    from oc_trio.runtime.operator.explain.decision_sentences import Decided, decision_sentence
 
     return [
         (

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from oc_trio.cli.prompts import Prompts
     from oc_trio.cli.secret_files import SecretFiles
     from oc_trio.config.starter import Starter
-    from oc_trio.runtime.operator.bot_lookup import Person, TokenOwner
-    from oc_trio.runtime.operator.server_address import ServerAddress
+    from oc_trio.runtime.operator.setup.bot_lookup import Person, TokenOwner
+    from oc_trio.runtime.operator.setup.server_address import ServerAddress
 
 _STRANGERS = ("pairing", "allowlist", "open", "disabled")
 _CHANNELS = ("mention", "allowlist", "disabled")
@@ -200,7 +200,7 @@ class _Setup:
         from oc_trio.cli.init_trio import in_trio
         from oc_trio.cli.prompts import SetupFailed
         from oc_trio.config.accounts import BadUrl
-        from oc_trio.runtime.operator.server_address import ServerAddress, find_server
+        from oc_trio.runtime.operator.setup.server_address import ServerAddress, find_server
 
         typed = self.options.url
         while True:
@@ -237,7 +237,7 @@ class _Setup:
         from oc_trio.cli.init_trio import in_trio
         from oc_trio.cli.prompts import SetupFailed
         from oc_trio.cli.secret_files import checked_secret
-        from oc_trio.runtime.operator.bot_lookup import LookupFailed, look_up_bot
+        from oc_trio.runtime.operator.setup.bot_lookup import LookupFailed, look_up_bot
 
         token = self.options.token
         while True:
@@ -279,7 +279,7 @@ class _Setup:
     def _people(self, address: "ServerAddress", token: str, *, is_needed: bool) -> "tuple[Person, ...]":
         from oc_trio.cli.init_trio import in_trio
         from oc_trio.cli.prompts import SetupFailed
-        from oc_trio.runtime.operator.bot_lookup import LookupFailed, UnknownPerson, look_up_people
+        from oc_trio.runtime.operator.setup.bot_lookup import LookupFailed, UnknownPerson, look_up_people
 
         names = self.options.people
         while True:

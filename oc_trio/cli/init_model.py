@@ -14,7 +14,7 @@ from oc_trio.cli.secret_files import SecretFiles, checked_secret, read_secret_fi
 from oc_trio.config.builtin_providers import BUILT_IN, REFUSED
 from oc_trio.config.starter import StarterProvider
 from oc_trio.core.model_apis import ModelApi
-from oc_trio.runtime.operator.model_servers import (
+from oc_trio.runtime.operator.setup.model_servers import (
     LocalModelServer,
     ModelLookup,
     ask_for_models,

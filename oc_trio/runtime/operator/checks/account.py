@@ -24,7 +24,7 @@ from oc_trio.runtime.operator.checks.way_in import Progress, check_way_in
 from oc_trio.runtime.operator.command_check import CommandCheck
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.second_gateway_check import second_gateway_findings
-from oc_trio.runtime.operator.server_address import find_server
+from oc_trio.runtime.operator.setup.server_address import find_server
 from oc_trio.runtime.operator.slash_audit import skill_folders
 from oc_trio.runtime.process.start import journal_location, state_problem
 from oc_trio.runtime.tools.skills import find_skills

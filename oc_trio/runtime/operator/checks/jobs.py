@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from oc_trio.config.load import Loaded
 from oc_trio.core.cron_jobs import JobSource, ScheduledJob
 from oc_trio.core.cron_runs import RunState
-from oc_trio.runtime.operator.cron_jobs import JobStates, job_problem, job_states
 from oc_trio.runtime.operator.findings import Finding, Level
+from oc_trio.runtime.operator.jobs.cron_jobs import JobStates, job_problem, job_states
 from oc_trio.runtime.schedule.job_table import jobs_of_file
 from oc_trio.store.store import Store
 

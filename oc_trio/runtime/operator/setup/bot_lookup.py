@@ -14,7 +14,7 @@ from oc_trio.ids import UserId, is_mattermost_id
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.dependencies import Dependencies
-from oc_trio.runtime.operator.server_address import ServerAddress
+from oc_trio.runtime.operator.setup.server_address import ServerAddress
 
 _SECONDS = 20.0
 

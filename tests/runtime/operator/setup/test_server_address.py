@@ -9,7 +9,7 @@ import trio
 import trustme
 
 from oc_trio.config.accounts import BadUrl
-from oc_trio.runtime.operator.server_address import PING, ServerAddress, candidates, find_server
+from oc_trio.runtime.operator.setup.server_address import PING, ServerAddress, candidates, find_server
 from tests.cli.test_init import OtherServer, another_server
 
 TRIED = [

@@ -11,7 +11,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, ChannelId, UserId
-from oc_trio.runtime.operator.decision_sentences import Decided, decision_sentence, known_reasons
+from oc_trio.runtime.operator.explain.decision_sentences import Decided, decision_sentence, known_reasons
 from oc_trio.store.admission import Seen
 
 BASE = {"baseUrl": "https://chat.example.com", "botToken": "t"}

@@ -1,0 +1,1 @@
+"""Says why a message was answered or not, for `oc-trio explain`."""

@@ -1,0 +1,1 @@
+"""Scheduled jobs as commands read, change and run them."""

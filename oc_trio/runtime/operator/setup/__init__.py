@@ -1,0 +1,1 @@
+"""Looks up what a first configuration needs: the server, the bot, the models."""
