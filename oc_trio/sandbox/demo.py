@@ -18,13 +18,14 @@ class Demo:
     town_square: ChannelRecord
 
 
-def seed(world: World, *, bot_token: str = "") -> Demo:
-    """Team `demo` with town-square and off-topic; everybody's password is PASSWORD. The bot is a team admin, so that it
-    may register slash commands."""
+def seed(world: World, *, bot_token: str = "", bot_is_admin: bool = True) -> Demo:
+    """Team `demo` with town-square and off-topic; everybody's password is PASSWORD. The bot is a team admin, unless it
+    is to have no right to register slash commands.
+    """
     admin = world.create_user("admin", PASSWORD)
     team = world.create_team("demo", admin)
     alice, bob = (world.create_user(name, PASSWORD, team=team) for name in ("alice", "bob"))
-    bot = world.create_bot("bot", display_name="Demo Bot", team=team, token=bot_token, admin=True)
+    bot = world.create_bot("bot", display_name="Demo Bot", team=team, token=bot_token, admin=bot_is_admin)
     town_square = world.channels.named(team.id, "town-square")
     assert town_square is not None
     return Demo(admin, alice, bob, bot, team, town_square)

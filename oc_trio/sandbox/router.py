@@ -26,6 +26,7 @@ _PERMISSIONS = {
     ("POST", "/reactions"): "add_reaction",
     ("POST", "/files"): "upload_file",
 }
+PERMISSIONS = frozenset(_PERMISSIONS.values())
 # Ids take letters and digits only: an action id with `-` or `_` matches no route and is 404 (contract scenario
 # button_ids). Emoji names are looser, for `+1` (contract scenario reaction_names).
 _SEGMENTS = {"": r"[A-Za-z0-9]+", "name": r"[A-Za-z0-9_.-]+", "emoji": r"[A-Za-z0-9_+-]+"}

@@ -281,6 +281,10 @@ class GatewayProcess:
 
     async def _note_live(self, gateway: Gateway) -> None:
         await gateway.ready.wait()
+        # `ready` is the first account's. What is posted before the very first connection of an account is not its to
+        # answer, so people begin when all are connected.
+        while not (self.was_live.is_set() or self.is_live):  # noqa: ASYNC110 - health has no event for it
+            await trio.sleep(0.01)
         self.transcript.note("gateway", "is live")
         self.live_since = trio.current_time()
         self.was_live.set()
