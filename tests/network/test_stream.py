@@ -12,6 +12,7 @@ import trio.testing
 
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, TurnRequest
+from oc_trio.core.turn_events import TextDelta
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.network.pool import PooledTransport
 from oc_trio.network.stream import NetworkBackend, NetworkStream, ReadPacer
@@ -132,15 +133,14 @@ async def test_a_closed_idle_connection_is_noticed() -> None:
 async def test_an_answer_is_paced_from_its_first_text_to_its_end() -> None:
     """Before it people wait for a first word, after it for the last."""
     pacer = ReadPacer()
-    live: list[int] = []
     role, text = ({"choices": [{"delta": delta}]} for delta in ({"role": "assistant"}, {"content": "Hi"}))
-    chunks = (sse(role, done=False), sse(text))
+    # The server holds the rest back, so that the answer is still being read.
+    reply = Reply(chunks=(sse(role, done=False), sse(text, done=False)), pause=True)
     transport = PooledTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pacer=pacer)
-    async with serve_model(Reply(chunks=chunks)) as server, httpx.AsyncClient(transport=transport) as http:
-        agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
-        async with agent.run(TURN) as events:
-            live.append(pacer.live)
-            live += [pacer.live async for _ in events]
-    assert live[0] == 0
-    assert max(live) == 1
-    assert pacer.live == 0
+    async with serve_model(reply) as server, httpx.AsyncClient(transport=transport) as http:
+        async with OpenAIAgent(OpenAISettings(server.base_url, "m"), http).run(TURN) as events:
+            assert pacer.live == 0
+            assert await anext(events) == TextDelta("Hi")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert pacer.live == 1
+        assert pacer.live == 0
