@@ -59,6 +59,8 @@ class Recovery:
     async def _settle_answered(self) -> None:
         """After a restored backup: end what has been answered since it was made."""
         services = self.services
+        if not services.earlier_answers.restored_at:
+            return  # nearly always: the start has no need to read the open messages twice
         for obligation in await services.store.obligations.open_for(services.account):
             posts = await services.earlier_answers.find(
                 PostId(obligation.trigger), ChannelId(obligation.channel_id), obligation.root_id, obligation.admitted_at
