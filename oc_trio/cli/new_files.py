@@ -48,14 +48,21 @@ def write_new_files(files: Sequence[NewFile], *, overwrite: bool = False) -> Non
                     path.unlink()
 
 
-def _move_without_replacing(draft: Path, path: Path) -> None:
-    """Unlike a rename, a link never takes the place of a file that came meanwhile. Raises FileExistsError."""
+def make_link(path: Path, name: Path) -> bool:
+    """Give a file a second name; false on a file system without links. Raises FileExistsError, or another OSError."""
     try:
-        os.link(draft, path)
+        os.link(path, name)
     except OSError as problem:
         if problem.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
-        # A file system without links: the name is taken first, and only then has the content.
+        return False
+    return True
+
+
+def _move_without_replacing(draft: Path, path: Path) -> None:
+    """Unlike a rename, a link never takes the place of a file that came meanwhile. Raises FileExistsError."""
+    if not make_link(draft, path):
+        # The name is taken first, and only then has the content.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         draft.replace(path)
 

@@ -1,6 +1,5 @@
 """`oc-trio restore`: puts a backup in the journal's place, with the gateway stopped."""
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -14,6 +13,7 @@ import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL
 from oc_trio.cli.journal import now_ms, when
+from oc_trio.cli.new_files import make_link
 from oc_trio.cli.options import config_option
 
 
@@ -144,18 +144,10 @@ def _keep(journal: Path) -> Path:
     for suffix in ("-wal", ""):
         beside = journal.with_name(journal.name + suffix)
         if beside.exists():
-            _second_name(beside, kept.with_name(kept.name + suffix))
+            name = kept.with_name(kept.name + suffix)
+            if not make_link(beside, name):
+                shutil.copy2(beside, name)
     # The last to close it empties the log.
     with suppress(sqlite3.Error), closing(sqlite3.connect(journal)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return kept
-
-
-def _second_name(path: Path, name: Path) -> None:
-    try:
-        os.link(path, name)
-    except OSError as problem:
-        if problem.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-            raise
-        # A file system without links.
-        shutil.copy2(path, name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE
+from oc_trio.cli.new_files import NewFile, write_new_files
 from oc_trio.cli.options import config_option
 
 if TYPE_CHECKING:
@@ -141,9 +142,9 @@ def install(config_path: str | None, program: str | None, units: str, folder: st
                 click.echo(f"oc-trio: {each.key}: {path} is missing; write the secret into it (chmod 600)", err=True)
             sys.exit(EX_CONFIG)
         Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
-        for path, value in given.items():
-            _write(path, f"{value}\n", 0o600)
-        _write(Path(units) / NAME, _unit_for(loaded, words, folder=folder), 0o644)
+        files = [NewFile(path, f"{value}\n", 0o600) for path, value in given.items()]
+        unit_file = NewFile(Path(units) / NAME, _unit_for(loaded, words, folder=folder), 0o644)
+        write_new_files([*files, unit_file], overwrite=True)
     except OSError as problem:
         click.echo(f"oc-trio: {problem.filename}: {os.strerror(problem.errno or 0)}; run it as root", err=True)
         sys.exit(EX_NOPERM)
@@ -271,16 +272,6 @@ def _keep_foreign(path: Path) -> None:
         return
     click.echo(f"oc-trio: {path} {problem}; move it away first. Own settings go into {path}.d/*.conf", err=True)
     sys.exit(EX_TEMPFAIL)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Write it beside and rename: never a half file, and never one that others could read for a moment."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
-    beside.chmod(mode)
-    beside.rename(path)
 
 
 def _systemctl(*words: str) -> bool:
