@@ -161,8 +161,14 @@ class ToolServer:
     def _mark_lost(self, reason: str) -> None:
         """Keep the first reason: later ones are consequences of it."""
         if not self._lost.is_set():
-            self.problem = reason
+            self._go_down(reason)
             self._lost.set()
+
+    def _go_down(self, reason: str) -> None:
+        """State and reason change together: closing the client takes a while, in which people may look."""
+        self._client = None
+        self.specs = ()
+        self.problem = reason
 
     def _reason(self, exc: Exception) -> str:
         """The error on one line, bounded, without the server's secrets; an invalid answer is not quoted."""
@@ -209,12 +215,14 @@ class ToolServer:
                 if not self._lost.is_set():
                     await self._check(client)
         finally:
-            self._client = None
-            self.specs = ()
+            # Without a reason so far when the client failed by itself: its error comes after it is closed.
+            self._go_down(self.problem or "its connection ended")
 
     async def _check(self, client: "Client") -> None:
         with trio.move_on_after(self._spec.start_limit) as limit:
-            await self._read_tools(client)
+            exc = await _outcome(partial(self._read_tools, client))
+            if exc is not None:
+                self._mark_lost(self._reason(exc))
         if limit.cancelled_caught:
             self._mark_lost(f"it did not list its tools within {self._spec.start_limit:g} s")
 
@@ -232,7 +240,8 @@ class ToolServer:
             cursor = page.next_cursor
             if not cursor:
                 break
-        self.specs, self._names = tool_specs(self.name, tools)
+        if not self._lost.is_set():
+            self.specs, self._names = tool_specs(self.name, tools)
 
 
 @asynccontextmanager

@@ -318,16 +318,58 @@ async def test_wrong_answers_over_http_are_a_reason_or_a_failed_result(method: s
             nursery.cancel_scope.cancel()
 
 
+class States(trio.abc.Instrument):
+    """A server's state and reason after each step of each task, where they changed."""
+
+    def __init__(self, server: ToolServer) -> None:
+        self._server = server
+        self.seen: list[tuple[McpState, str]] = []
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        now = (self._server.state, self._server.problem)
+        if self.seen[-1:] != [now]:
+            self.seen.append(now)
+
+
 async def test_an_idle_server_over_http_that_dies_is_noticed() -> None:
-    """An idle server is asked for its tools now and then, so that its end is noticed."""
+    """It is asked for its tools now and then; at no moment is it up with a reason, or down without one."""
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             async with http_answers(GOOD) as url:
                 spec = McpServerSpec("web", url=url, start_limit=1.0, restarts=Restarts(30.0), check_every=0.2)
                 server = ToolServer(spec)
+                states = States(server)
+                trio.lowlevel.add_instrument(states)
                 await nursery.start(server.serve)
                 assert server.state is McpState.READY
             while server.state is McpState.READY:  # noqa: ASYNC110 - it finds out by asking
                 await trio.sleep(0.01)
             assert server.problem
             nursery.cancel_scope.cancel()
+    trio.lowlevel.remove_instrument(states)
+    assert all((state is McpState.READY) == (problem == "") for state, problem in states.seen), states.seen
+
+
+@pytest.mark.parametrize("answers", [{"after": "exit"}, {"tools/call": {"exit": 1}}], ids=["idle", "in a call"])
+async def test_a_program_that_dies_is_at_no_moment_down_without_a_reason(answers: dict[str, Any]) -> None:
+    """Whatever notices first that it ended, and however long it takes to clear up after it."""
+    server = ToolServer(McpServerSpec("wrong", wrong(answers).command, start_limit=5.0, restarts=Restarts(30.0)))
+    states = States(server)
+    trio.lowlevel.add_instrument(states)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve)
+            await server.call(ToolCall("1", "ok"))
+            while server.state is McpState.READY:  # noqa: ASYNC110 - a process is ending
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    trio.lowlevel.remove_instrument(states)
+    assert all((state is McpState.READY) == (problem == "") for state, problem in states.seen), states.seen
+
+
+async def test_a_server_that_is_stopped_is_down_with_a_reason() -> None:
+    """Nothing went wrong with it, but who asks is told something."""
+    async with running(wrong({})) as server:
+        assert (server.state, server.problem) == (McpState.READY, "")
+    assert (server.state, server.problem) == (McpState.DOWN, "its connection ended")
+    assert "is not running (its connection ended)" in (await server.call(ToolCall("1", "ok"))).text
