@@ -12,15 +12,9 @@ how long after the model's end a reader has the whole answer (`final_after_end_s
 import argparse
 import json
 import math
-import os
-import signal
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,62 +22,12 @@ import httpx
 import trio
 import trio_websocket
 
-HERE = Path(__file__).resolve().parent
-TICKS = os.sysconf("SC_CLK_TCK")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from scripts.bench.processes import HERE, cpu_seconds, journal_seconds, peak_rss_mib, process, spread, wait_for
+from scripts.bench.processes import gateway as started_gateway
+
 PASSWORD = "Passw0rd!x"
-
-
-@contextmanager
-def process(*command: str, env: dict[str, str] | None = None, stderr: Any = None) -> Iterator[subprocess.Popen[str]]:
-    child = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, **(env or {})}
-    )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(15)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def cpu_seconds(pid: int) -> float:
-    return _cpu_of(Path(f"/proc/{pid}/stat").read_text())
-
-
-def journal_seconds(pid: int) -> float:
-    """The CPU of the gateway's journal thread, which goes by its name."""
-    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-    return sum(_cpu_of(stat) for stat in stats if "(oc-trio-journal)" in stat)
-
-
-def _cpu_of(stat: str) -> float:
-    fields = stat.rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def peak_rss_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def wait_for(stream: Any, matches: Callable[[str], bool], what: str, log: list[str]) -> None:
-    for line in stream:
-        log.append(line)
-        if matches(line):
-            return
-    raise SystemExit(f"{what} ended before it was ready:\n{''.join(log[-20:])}")
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    if not values:
-        return {"p50": 0.0, "p95": 0.0}
-    ordered = sorted(values)
-    return {"p50": round(statistics.median(ordered), 3), "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 3)}
 
 
 class Reader:
@@ -260,26 +204,6 @@ def prepare(base: str) -> dict[str, Any]:
         return {"token": login.headers["Token"], "channel_id": channel["id"]}
 
 
-CONFIG = """
-[channels.mattermost]
-baseUrl = "{base}"
-groupPolicy = "open"
-replyToMode = "all"
-network.dangerouslyAllowPrivateNetwork = true
-{extra}
-
-[models.providers.bench]
-api = "openai-completions"
-baseUrl = "{model}"
-apiKey = "none"
-models = ["words"]
-
-[agents.defaults.model]
-primary = "bench/words"
-
-"""
-
-
 def run_floor(base: str, model: str, world: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
     command = (str(HERE / "floor.py"), "--base-url", base, "--model-url", model, "--token", world["bot_token"])
@@ -290,26 +214,12 @@ def run_floor(base: str, model: str, world: dict[str, Any], args: argparse.Names
 
 
 def run_gateway(base: str, model: str, world: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as state:
-        config = Path(state) / "oc-trio.toml"
-        mode = f'streaming.mode = "{args.mode}"' if args.mode else ""
-        config.write_text(CONFIG.format(base=base, model=model, extra=mode))
-        env = {"MATTERMOST_BOT_TOKEN": world["bot_token"], "XDG_STATE_HOME": state}
-        log = Path(state) / "log"
-        began = time.monotonic()
-        with (
-            log.open("w+") as out,
-            process("-m", "oc_trio", "run", "--config", str(config), env=env, stderr=out) as child,
-        ):
-            while "connected as @" not in (text := log.read_text()):
-                if child.poll() is not None or time.monotonic() - began > 30:
-                    raise SystemExit(f"the gateway did not start:\n{text}")
-                time.sleep(0.01)
-            start_s = time.monotonic() - began
-            measured = trio.run(live if args.live else burst, base, world, args, child.pid)
-            if args.verbose:
-                sys.stderr.write(log.read_text())
-            return {**measured, "start_s": round(start_s, 2)}
+    extra = f'streaming.mode = "{args.mode}"' if args.mode else ""
+    with started_gateway(base, model, world["bot_token"], extra=extra) as running:
+        measured = trio.run(live if args.live else burst, base, world, args, running.pid)
+        if args.verbose:
+            sys.stderr.write(running.log.read_text())
+        return {**measured, "start_s": round(running.start_s, 2)}
 
 
 def main() -> None:
