@@ -4,7 +4,7 @@ from attrs import frozen
 
 from oc_trio.store.engine import Engine, Tx
 
-DAY_MS = 86_400_000
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 CHUNK = 2000  # rows deleted in one transaction: the writer is not held up for longer than a few milliseconds
 
 
@@ -83,6 +83,11 @@ CRON_RUNS = (
     "DELETE FROM cron_runs WHERE serial IN"
     " (SELECT serial FROM cron_runs WHERE ran_at < ? AND state <> 'wanted' LIMIT ?)"
 )
+RELAYED = "DELETE FROM relayed WHERE serial IN (SELECT serial FROM relayed WHERE ended_at > 0 AND ended_at < ? LIMIT ?)"
+# Of accounts that no process serves any more: one that does ends its own rows long before.
+RELAYED_OPEN = (
+    "DELETE FROM relayed WHERE serial IN (SELECT serial FROM relayed WHERE ended_at = 0 AND created_at < ? LIMIT ?)"
+)
 PAIRING = (
     "DELETE FROM pairing WHERE (account, user_id) IN"
     " (SELECT account, user_id FROM pairing WHERE approved_at = 0 AND expires_at < ? LIMIT ?)"
@@ -116,6 +121,8 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
         (DOUBTS, DAY_MS),  # a day longer: the next start still reads those that were not watched to the end
         (PAIRING, 0),
         (CRON_RUNS, keep.ended_ms),
+        (RELAYED, HOUR_MS),
+        (RELAYED_OPEN, 7 * DAY_MS),
     )
 
 

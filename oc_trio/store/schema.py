@@ -110,3 +110,15 @@ CRON = (
     "CREATE INDEX cron_runs_ran ON cron_runs (ran_at)",
     "CREATE INDEX cron_runs_wanted ON cron_runs (serial) WHERE state = 'wanted'",
 )
+
+# Requests that one process takes in for another, and notices to all processes.
+RELAYED = (
+    """CREATE TABLE relayed (
+        serial <serial>, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+        process TEXT NOT NULL, created_at BIGINT NOT NULL, state TEXT NOT NULL, given_up_at BIGINT NOT NULL,
+        answer TEXT NOT NULL, ended_at BIGINT NOT NULL)""",
+    "CREATE INDEX relayed_open ON relayed (account, serial) WHERE state <> 'ended'",
+    "CREATE INDEX relayed_ended ON relayed (ended_at)",
+    # Notices have no account.
+    "CREATE INDEX relayed_notices ON relayed (serial) WHERE account = ''",
+)

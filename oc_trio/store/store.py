@@ -33,6 +33,7 @@ from oc_trio.store.pairing import Pairing
 from oc_trio.store.participation import Participation
 from oc_trio.store.pending_edits import PendingEdits
 from oc_trio.store.recent import Recent
+from oc_trio.store.relayed import Relayed
 from oc_trio.store.restored import Restored
 from oc_trio.store.resume import Resume
 from oc_trio.store.sessions import Sessions
@@ -74,6 +75,7 @@ class Store:
     installation: Installations
     restored: Restored
     recent: Recent
+    relayed: Relayed
     schema: int
     _engine: Engine = field(alias="engine")
 
@@ -125,6 +127,7 @@ def _store(engine: Engine, schema: int) -> Store:
         installation=Installations(engine),
         restored=Restored(engine),
         recent=Recent(engine),
+        relayed=Relayed(engine),
         schema=schema,
         engine=engine,
     )
