@@ -4,6 +4,7 @@ OcTrioError
 ├─ ConfigError(problems)                    the operator's mistake; all problems at once
 ├─ MattermostError
 │  ├─ MattermostUnavailable(retry_after)    try later: network, timeout, 429, 5xx
+│  │  └─ LeaseLost                          another process will: this one may not serve the account any more
 │  ├─ MattermostRejected(status, code)      don't retry: 4xx
 │  └─ PayloadError                          they broke the protocol
 ├─ CallbackRefused(status_hint, reason)     fail closed
@@ -16,7 +17,8 @@ OcTrioError
 │  └─ UnknownTarget
 └─ StoreError                               the journal can't be read or written
    ├─ StoreUnusable                         and won't be until somebody does something about it
-   └─ RowRefused                            it can, but not what this row would hold
+   ├─ RowRefused                            it can, but not what this row would hold
+   └─ FenceRefused                          it can, but another process serves the account by now
 
 Foreign exceptions are translated once, at the edge that met them. Retry is decided by type.
 """
@@ -79,6 +81,10 @@ class MattermostUnavailable(MattermostError):
         self.code = code
         self.retry_after = retry_after
         self.ambiguous = ambiguous
+
+
+class LeaseLost(MattermostUnavailable):
+    """The process does not hold the account's lease any more, so nothing may be sent for it. Never tried again here."""
 
 
 class MattermostRejected(MattermostError):
@@ -182,3 +188,7 @@ class RowRefused(StoreError):
 
     The journal itself is sound. str() tells nothing of what the row holds.
     """
+
+
+class FenceRefused(StoreError):
+    """Another process holds the account's lease by now: what this one writes does not count any more."""

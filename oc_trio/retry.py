@@ -12,7 +12,7 @@ import trio
 from attrs import define
 
 from oc_trio.core.backoff import no_sooner_than
-from oc_trio.errors import AgentUnavailable, MattermostUnavailable
+from oc_trio.errors import AgentUnavailable, LeaseLost, MattermostUnavailable
 
 T = TypeVar("T")
 E = TypeVar("E", bound=MattermostUnavailable | AgentUnavailable)
@@ -51,6 +51,8 @@ class RetryState(Generic[E]):
 
     async def pause(self, problem: E) -> None:
         """Wait before the next call, at least as long as the server asked for. Raises `problem` where there is none."""
+        if isinstance(problem, LeaseLost):
+            raise problem  # what is to be done is another process's by now
         # Random, so that all those that a server's failure has stopped don't come back in the same moment.
         delay = self.policy.delay(self.failures - 1, self.random())
         seconds = None if delay is None else no_sooner_than(delay, problem.retry_after)
@@ -77,6 +79,8 @@ async def retrying(
             return await call()
         except state.kind as failure:
             problem = failure
+        if isinstance(problem, LeaseLost):
+            raise problem
         state.failed(problem)
         value = await give_up(problem)
         if value is not None:

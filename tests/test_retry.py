@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from oc_trio.core.backoff import DirectRetryPolicy, RetryPolicy
-from oc_trio.errors import AgentUnavailable, MattermostRejected, MattermostUnavailable
+from oc_trio.errors import AgentUnavailable, LeaseLost, MattermostRejected, MattermostUnavailable
 from oc_trio.retry import RetryState, retrying
 
 AWAY = MattermostUnavailable("no connection")
@@ -93,3 +93,22 @@ async def test_no_pause_beyond_the_end(autojump_clock: trio.testing.MockClock) -
     with pytest.raises(MattermostUnavailable):
         await retrying(always_away, counted)
     assert (counted.failures, trio.current_time()) == (3, 6.0)
+
+
+async def test_a_lost_lease_ends_the_retries_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """Another process does it: neither a pause nor the decision to give up comes before that."""
+    state, reported = a_state()
+    lost = LeaseLost("the lease is lost")
+
+    async def call() -> str:
+        await trio.lowlevel.checkpoint()
+        raise lost
+
+    async def give_up(_problem: MattermostUnavailable) -> str:
+        raise AssertionError
+
+    with pytest.raises(LeaseLost):
+        await retrying(call, state, give_up)
+    with pytest.raises(LeaseLost):
+        await state.pause(lost)
+    assert (trio.current_time(), reported) == (0.0, [])

@@ -100,7 +100,12 @@ class _Listener:
         await self.api.transport.server.budget.acquire(Lane.FINAL)
         url, token = self.api.transport.server.websocket_url, self.api.transport.token()
         async with open_socket(
-            url, token, self.link.resume, open_stream=self.open_stream, ssl_context=self.ssl_context
+            url,
+            token,
+            self.link.resume,
+            open_stream=self.open_stream,
+            ssl_context=self.ssl_context,
+            lease=self.api.transport.lease,
         ) as socket:
             self._apply(Opened())
             await _Connection(self, socket).run()

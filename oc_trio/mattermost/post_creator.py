@@ -19,7 +19,7 @@ from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.post_marker import KEY, MARKER, read_marker
 from oc_trio.core.ratelimit import Lane
-from oc_trio.errors import MattermostRejected, MattermostUnavailable
+from oc_trio.errors import LeaseLost, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.keyed_locks import KeyedLocks
@@ -160,6 +160,8 @@ class _IdempotentCreate:
 
 
 def _with_message(failure: MattermostUnavailable, message: str, *, ambiguous: bool) -> MattermostUnavailable:
+    if isinstance(failure, LeaseLost):
+        return LeaseLost(str(failure), ambiguous=ambiguous or failure.ambiguous)
     status, code, wait = failure.status, failure.code, failure.retry_after
     return MattermostUnavailable(message, status=status, code=code, retry_after=wait, ambiguous=ambiguous)
 

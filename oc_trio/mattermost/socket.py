@@ -22,7 +22,8 @@ from oc_trio.core.decode import decode_frame
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.events import ActionReply, EventFrame, Frame
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.ids import ChannelId
+from oc_trio.ids import AccountId, ChannelId
+from oc_trio.lease import Lease
 from oc_trio.mattermost.rest.responses import error_from_response
 
 # Each covers one step, so that an error says which one hung.
@@ -76,10 +77,11 @@ class _EndAwareStream(trio.abc.Stream):
 
 @define(eq=False)
 class Socket:
-    """An open websocket. One task may receive while another pings."""
+    """An open websocket. One task may receive while another pings. Nothing is sent unless `lease` is sure."""
 
     _connection: WebSocketConnection
     _stream: trio.abc.Stream
+    lease: Lease
     _actions: int = 0
     _pending_pings: dict[int, trio.Event] = field(factory=dict)
 
@@ -122,11 +124,13 @@ class Socket:
         Whoever types may be cancelled at any moment, and half a frame would end the connection: a write that has begun
         is shielded and bounded.
         """
+        if not self.lease.is_sure:
+            return False
         self._actions += 1
         data = {"channel_id": channel_id, "parent_id": parent_id}
         is_sent = False
         try:
-            with trio.move_on_after(TYPING_SECONDS, shield=True):
+            with trio.move_on_after(min(TYPING_SECONDS, self.lease.seconds_left), shield=True):
                 await self._send({"seq": self._actions, "action": "user_typing", "data": data})
                 is_sent = True
         except MattermostUnavailable:
@@ -141,7 +145,10 @@ class Socket:
 
     async def aclose(self) -> None:
         """The closing handshake. It waits for the other side: call it with a deadline."""
-        await self._connection.aclose()
+        if self.lease.is_sure:
+            await self._connection.aclose()
+        else:
+            await self.abort()
 
     async def _frame(self) -> Frame:
         try:
@@ -153,6 +160,7 @@ class Socket:
         return decode_frame(text)
 
     async def _send(self, action: dict[str, Any]) -> None:
+        await self.lease.check()
         try:
             await self._connection.send_message(msgspec.json.encode(action).decode())
         except ConnectionClosed as exc:
@@ -193,19 +201,22 @@ async def open_socket(
     *,
     open_stream: OpenStream = open_tcp_stream,
     ssl_context: ssl.SSLContext | None = None,
+    lease: Lease | None = None,
 ) -> AsyncGenerator[Socket, None]:
     """Dial `url` (ws or wss) with the token in the upgrade's header, asking to resume if `resume` says where.
 
     The caller's first step is `greet`. Raises MattermostUnavailable and MattermostRejected; errors of the body come out
-    as they are, not in groups.
+    as they are, not in groups. Without the account's `lease` it may be used for as long as anybody likes.
     """
+    lease = lease or Lease.unlimited(AccountId(""))
     stream = _EndAwareStream(await _connect(url, open_stream, ssl_context))
     error: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
             pump: trio.Nursery = await nursery.start(_hold_pump)
             try:
-                socket = await _upgrade(pump, stream, url, token, resume)
+                await lease.check()  # connecting may have taken long
+                socket = await _upgrade(pump, stream, url, token, resume, lease)
                 try:
                     yield socket
                 finally:
@@ -248,7 +259,7 @@ async def _hold_pump(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
 
 
 async def _upgrade(
-    pump: trio.Nursery, stream: _EndAwareStream, url: str, token: str, resume: ResumePoint | None
+    pump: trio.Nursery, stream: _EndAwareStream, url: str, token: str, resume: ResumePoint | None, lease: Lease
 ) -> Socket:
     parts = urlsplit(url)
     resource = parts.path
@@ -270,7 +281,7 @@ async def _upgrade(
             )
             nursery.cancel_scope.cancel()
     if connection is not None:
-        return Socket(connection, stream)
+        return Socket(connection, stream, lease)
     if stream.ended.is_set():
         raise MattermostUnavailable("the connection was closed during the websocket upgrade")
     raise MattermostUnavailable(f"no websocket upgrade within {HANDSHAKE_SECONDS:g} s")

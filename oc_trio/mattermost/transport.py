@@ -20,6 +20,8 @@ from oc_trio import __version__
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError
+from oc_trio.ids import AccountId
+from oc_trio.lease import Lease
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.rest.responses import (
     LONGEST_PAUSE,
@@ -44,6 +46,8 @@ _ERROR_LIMIT = 8192
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _FOREIGN = (httpx.TransportError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 _READS = frozenset({"GET", "HEAD"})
+# httpcore's names of the steps in which bytes of a request go out.
+_WRITING = ("send_request_headers.started", "send_request_body.started")
 
 
 @define(eq=False)
@@ -91,12 +95,13 @@ class Transport:
     """Requests of one account. `token` is called for each request, so that a token file can be replaced.
 
     `unauthorized` is set when a request is answered with 401, for the listener: an open websocket outlives the token
-    that it was opened with.
+    that it was opened with. Nothing is sent unless the account's `lease` is sure to outlast it.
     """
 
     server: MattermostServer
     token: Callable[[], str]
     unauthorized: Wakeup = field(factory=Wakeup)
+    lease: Lease = field(factory=lambda: Lease.unlimited(AccountId("")))
 
     async def request(
         self,
@@ -150,12 +155,22 @@ class Transport:
         what = f"{method} {path}"
         # Outside of the deadline: the wait for our own budget has a bound of its own and says nothing about the server.
         await self.server.budget.acquire(lane)
+        await self.lease.check()
         url = f"{self.server.base_url}/api/v4{path}"
         try:
-            with trio.fail_after(REQUEST_SECONDS) as scope:
-                body = content if content is None or isinstance(content, bytes) else _extending_deadline(content, scope)
+            with self.lease.guard(writes=method not in _READS), trio.fail_after(REQUEST_SECONDS) as scope:
+                body = (
+                    content
+                    if content is None or isinstance(content, bytes)
+                    else _extending_deadline(content, scope, self.lease)
+                )
                 request = self.server.client.build_request(
-                    method, url, content=body, params=params, headers={**headers, **self._authorization()}
+                    method,
+                    url,
+                    content=body,
+                    params=params,
+                    headers={**headers, **self._authorization()},
+                    extensions=self._extensions(),
                 )
                 return await self._send_request(request, what, limit, scope if while_progress else None)
         except trio.TooSlowError:
@@ -197,13 +212,24 @@ class Transport:
             self.unauthorized.set()
         raise error_from_response(response.status_code, response.headers, body, what, writes=writes, now=time.time())
 
+    def _extensions(self) -> dict[str, Any]:
+        """Has httpcore ask us right before it writes: a connection may have taken long, or the process been stopped."""
+        return {} if self.lease.is_unlimited else {"trace": self._check_before_writing}
+
+    async def _check_before_writing(self, step: str, _info: Mapping[str, Any]) -> None:
+        if step.endswith(_WRITING):
+            await self.lease.check()
+
     def _authorization(self) -> dict[str, str]:
         token = self.token()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-async def _extending_deadline(content: AsyncIterator[bytes], scope: trio.CancelScope) -> AsyncIterator[bytes]:
+async def _extending_deadline(
+    content: AsyncIterator[bytes], scope: trio.CancelScope, lease: Lease
+) -> AsyncIterator[bytes]:
     async for chunk in content:
+        await lease.check()
         yield chunk
         # The chunk was taken, so the connection makes progress.
         scope.deadline = trio.current_time() + REQUEST_SECONDS

@@ -1,8 +1,8 @@
 """The only place where unexpected exceptions are caught: they fail the turn, message or event that raised them.
 
 Elsewhere they propagate. The journal's errors and cancellation pass this boundary, too: without its journal an account
-can't keep its promises, and a cancelled task has to end. A row that the journal refuses for what it holds is a defect
-like any other.
+can't keep its promises, and a cancelled task has to end. So does the loss of the account's lease. A row that the
+journal refuses for what it holds is a defect like any other.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from types import MappingProxyType
 import trio
 from attrs import frozen
 
-from oc_trio.errors import RowRefused, StoreError
+from oc_trio.errors import LeaseLost, RowRefused, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -87,7 +87,7 @@ def _split(
     def is_defect(each: BaseException) -> bool:
         if isinstance(each, RowRefused):
             return True  # the journal goes on well without that row
-        return isinstance(each, Exception) and not isinstance(each, (*passing, BaseExceptionGroup))
+        return isinstance(each, Exception) and not isinstance(each, (*passing, LeaseLost, BaseExceptionGroup))
 
     if isinstance(problem, BaseExceptionGroup):
         # Groups are looked into, not taken whole.

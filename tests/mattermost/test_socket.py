@@ -5,12 +5,15 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 import trustme
+from trio_websocket import ConnectionClosed
 
 from oc_trio.core.connection import ResumePoint
 from oc_trio.core.events import ActionReply, EventFrame, Hello
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
-from oc_trio.ids import ChannelId
+from oc_trio.errors import LeaseLost, MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.ids import AccountId, ChannelId
+from oc_trio.lease import Fence, Lease
 from oc_trio.mattermost.socket import CLOSE_SECONDS, HANDSHAKE_SECONDS, open_socket
 from tests.mattermost.doubles import FakeSockets, Peer
 
@@ -252,3 +255,38 @@ async def test_typing_into_a_dead_connection_is_given_up(
         await socket.greet(ping=False)
         await socket.abort()
         assert await socket.typing(ChannelId("chan"), "root") is False
+
+
+async def test_after_the_lease_nothing_goes_over_the_websocket(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Neither typing nor a ping, and not even the closing handshake: the connection is dropped."""
+    seen = list[str]()
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        try:
+            while True:
+                seen.append(str(await peer.connection.get_message()))
+        except ConnectionClosed as closed:
+            seen.append(f"closed {closed.reason.code if closed.reason else 1006}")
+
+    lease = Lease(Fence(AccountId("default"), "p1", 1), trio.current_time)
+    lease.renewed(trio.current_time())
+    sockets = FakeSockets(nursery, [script])
+    async with open_socket(URL, "t", None, open_stream=sockets.open_stream, lease=lease) as socket:
+        await socket.greet(ping=False)
+        assert await socket.typing(ChannelId("c"))
+        await trio.testing.wait_all_tasks_blocked()
+        lease.lose("another process serves it")
+        assert not await socket.typing(ChannelId("c"))
+        with pytest.raises(LeaseLost):
+            await socket.ping()
+    await trio.testing.wait_all_tasks_blocked()
+    [typing, closed] = seen
+    assert "user_typing" in typing
+    assert closed == "closed 1006"
+    with pytest.raises(LeaseLost):
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream, lease=lease):
+            raise AssertionError
+    assert len(sockets.dials) == 1

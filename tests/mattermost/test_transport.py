@@ -1,12 +1,22 @@
 """Requests carry the current token, errors are translated, sizes are bounded."""
 
+import ssl
+from collections.abc import Callable
+from functools import partial
+
 import httpx
 import pytest
 import trio
+import trio.testing
+from attrs import evolve
 
 from oc_trio.core.ratelimit import Lane
-from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.errors import LeaseLost, MattermostRejected, MattermostUnavailable, PayloadError
+from oc_trio.ids import AccountId
+from oc_trio.lease import Fence, Lease
+from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import REQUEST_SECONDS, Transport, open_server
+from oc_trio.network.pool import PooledTransport
 from tests.logbook import Logbook
 from tests.mattermost.doubles import FakeHttp, error, open_api
 
@@ -106,3 +116,66 @@ async def test_a_pause_of_a_year_is_kept_for_two_minutes(
     assert caught.value.retry_after == 120.0
     [line] = logbook.said("Mattermost asks for a longer pause than is kept")
     assert (line["asked_s"], line["kept_s"]) == (31_536_000.0, 120.0)
+
+
+def leased(api: Api, clock: Callable[[], float] = trio.current_time) -> Lease:
+    """Bind the account's requests to a lease that has just been renewed."""
+    lease = Lease(Fence(AccountId("default"), "p1", 1), clock)
+    lease.renewed(clock())
+    api.transport = evolve(api.transport, lease=lease)
+    return lease
+
+
+async def test_nothing_is_sent_after_the_end_of_a_lease(autojump_clock: trio.testing.MockClock) -> None:
+    """Neither a request nor what waits for the rate budget when the lease ends."""
+    http = FakeHttp({"POST /x": {}})
+    async with open_api(http) as api:
+        lease = leased(api)
+        await api.transport.request("POST", "/x")
+        await trio.sleep(lease.seconds_left)
+        with pytest.raises(LeaseLost) as caught:
+            await api.transport.request("POST", "/x")
+    assert not caught.value.ambiguous
+    assert http.log == ["POST /x"]
+
+
+@pytest.mark.parametrize(("method", "ambiguous"), [("POST", True), ("GET", False)])
+async def test_a_request_ends_with_the_lease(
+    method: str, ambiguous: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """What it has written may have been applied."""
+    async with open_api(FakeHttp({f"{method} /x": hang})) as api:
+        lease = leased(api)
+        with pytest.raises(LeaseLost) as caught:
+            await api.transport.request(method, "/x")
+    assert caught.value.ambiguous is ambiguous
+    assert trio.current_time() < REQUEST_SECONDS
+    assert lease.lost.is_set()
+
+
+async def test_the_last_look_is_before_the_first_byte() -> None:
+    """A machine that sleeps while a connection is made sends nothing over it, though Trio's clock knows of no sleep."""
+    slept = 0.0
+    received = bytearray()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async for chunk in stream:
+            received.extend(chunk)
+
+    async def dial(host: str, port: int) -> trio.SocketStream:
+        nonlocal slept
+        stream = await trio.open_tcp_stream(host, port)
+        slept = 60.0
+        return stream
+
+    pool = PooledTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), dial=dial, environ={})
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        async with open_server(f"http://127.0.0.1:{port}", None, http_transport=pool) as server:
+            api = Api(Transport(server, lambda: "t"))
+            leased(api, lambda: trio.current_time() + slept)
+            with pytest.raises(LeaseLost):
+                await api.transport.request("POST", "/x")
+        nursery.cancel_scope.cancel()
+    assert bytes(received) == b""

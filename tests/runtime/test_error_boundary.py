@@ -9,7 +9,7 @@ import trio.testing
 
 from oc_trio.agent.scripted import CallTool, Pause, Say
 from oc_trio.core.turn_events import ToolStarted
-from oc_trio.errors import MattermostUnavailable, StoreError
+from oc_trio.errors import FenceRefused, LeaseLost, MattermostUnavailable, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.error_boundary import DEFECT, SORRY, ErrorBoundary
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
@@ -71,9 +71,13 @@ async def test_what_goes_well_leaves_no_trace(boundary: ErrorBoundary, logbook: 
     assert (logbook.events, counted(boundary)) == ([], 0)
 
 
-@pytest.mark.parametrize("problem", [StoreError("full"), ExceptionGroup("x", [StoreError("full")])], ids=repr)
+@pytest.mark.parametrize(
+    "problem",
+    [StoreError("full"), ExceptionGroup("x", [StoreError("full")]), FenceRefused("taken"), LeaseLost("taken")],
+    ids=repr,
+)
 async def test_the_journals_errors_cross_it(boundary: ErrorBoundary, logbook: Logbook, problem: Exception) -> None:
-    """As they are: without its journal an account can't go on."""
+    """As they are: without its journal or its lease an account can't go on."""
     with pytest.raises(type(problem)) as raised:
         await boundary.contain(raising(problem), "turn")
     assert raised.value is problem
