@@ -8,7 +8,7 @@ import re
 import unicodedata
 from enum import Enum
 
-from oc_trio.core.code_fences import Fence, fence_after, prose_lines
+from oc_trio.core.code_fences import CodeFence, fence_after, prose_lines
 from oc_trio.core.tables import header_after, is_header, is_row
 
 SERVER_LIMIT = 16_383
@@ -35,7 +35,7 @@ def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LEN
     """Posts of at most min(limit, SERVER_LIMIT) code points each; none if the text is only white space."""
     limit = max(1, min(limit, SERVER_LIMIT))
     rest = text.strip("\n").rstrip()
-    fence: Fence | None = None
+    fence: CodeFence | None = None
     header, is_row_split = "", False
     chunks: list[str] = []
     while rest:
@@ -68,7 +68,7 @@ def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LEN
     return tuple(piece for piece in chunks if piece.strip())
 
 
-def _split(text: str, room: int, mode: ChunkMode, before: Fence | None) -> tuple[str, str, Fence | None]:
+def _split(text: str, room: int, mode: ChunkMode, before: CodeFence | None) -> tuple[str, str, CodeFence | None]:
     """The head that fits into `room` with the closing fence line, the rest, and the fence left open."""
     space = room
     while True:
@@ -82,7 +82,7 @@ def _split(text: str, room: int, mode: ChunkMode, before: Fence | None) -> tuple
         space -= over
 
 
-def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[str, str]:
+def _cut(text: str, space: int, mode: ChunkMode, before: CodeFence | None) -> tuple[str, str]:
     window = text[: space + 1]
     if mode is ChunkMode.NEWLINE:
         gaps = [start - 1 for start, line in prose_lines(window, before) if start > 1 and not line.strip(" \t")]
@@ -103,7 +103,7 @@ def _cut(text: str, space: int, mode: ChunkMode, before: Fence | None) -> tuple[
     return text[:at], text[at:]
 
 
-def _apart(text: str, at: int, fence: Fence | None) -> tuple[str, str]:
+def _apart(text: str, at: int, fence: CodeFence | None) -> tuple[str, str]:
     """Both sides of the white space at `at`; inside code exactly one character is dropped, the line break."""
     if fence is not None:
         return text[:at], text[at + 1 :]
@@ -111,7 +111,7 @@ def _apart(text: str, at: int, fence: Fence | None) -> tuple[str, str]:
     return text[:at].rstrip(), rest
 
 
-def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
+def _before_late_fence(text: str, at: int, before: CodeFence | None) -> int:
     """A cut before a code block that begins in the second half of the chunk and would be split, else `at`."""
     if before is not None or fence_after(text[:at]) is None:
         return at
@@ -120,7 +120,7 @@ def _before_late_fence(text: str, at: int, before: Fence | None) -> int:
     return opening - 1 if opening - 1 > at // 2 else at
 
 
-def _before_bare_header(text: str, at: int, before: Fence | None) -> int:
+def _before_bare_header(text: str, at: int, before: CodeFence | None) -> int:
     """A cut before a table of which only the header rows would be above the cut, else `at`."""
     if fence_after(text[:at], before) is not None:
         return at
@@ -181,9 +181,9 @@ def _joined(text: str, at: int) -> bool:
     return flags % 2 == 1
 
 
-def _affordable(fence: Fence | None, limit: int) -> Fence | None:
+def _affordable(fence: CodeFence | None, limit: int) -> CodeFence | None:
     """The fence to reopen; a shorter one, or None, if its lines would take more than two thirds of a post."""
     if fence is None or len(fence.opening) + len(fence.closing) + 2 <= limit * 2 // 3:
         return fence
-    bare = Fence("", fence.marker, "")
+    bare = CodeFence("", fence.marker, "")
     return bare if 2 * len(bare.marker) + 2 <= limit * 2 // 3 else None

@@ -21,7 +21,7 @@ _SWALLOWS_TICKS = re.compile(r"\]\(|\]:|<|://|www\.", re.IGNORECASE)
 
 
 @frozen
-class Fence:
+class CodeFence:
     """An open code fence: `marker` is the run of backticks or tildes, `info` the language after it."""
 
     indent: str
@@ -42,22 +42,22 @@ class Fence:
         return len(run) >= len(self.marker) and not run.strip(self.marker[0])
 
 
-def opened_by(line: str) -> Fence | None:
+def opened_by(line: str) -> CodeFence | None:
     """The fence that this line opens; a backtick fence can't have a backtick in its info (CommonMark 4.5)."""
     match = _FENCE.fullmatch(line)
     if match is None or (match["marker"][0] == "`" and "`" in match["info"]):
         return None
-    return Fence(match["indent"], match["marker"], match["info"].rstrip())
+    return CodeFence(match["indent"], match["marker"], match["info"].rstrip())
 
 
-def fence_after(text: str, fence: Fence | None = None) -> Fence | None:
+def fence_after(text: str, fence: CodeFence | None = None) -> CodeFence | None:
     """The fence that is still open at the end of `text`; `fence` was open at its start."""
     for _, line in _lines(text):
         fence = _next_fence(line, fence)
     return fence
 
 
-def prose_lines(text: str, fence: Fence | None = None) -> Iterator[tuple[int, str]]:
+def prose_lines(text: str, fence: CodeFence | None = None) -> Iterator[tuple[int, str]]:
     """Offset and text of each line that begins outside fenced code, fence openings among them."""
     for start, line in _lines(text):
         if fence is None:
@@ -68,7 +68,7 @@ def prose_lines(text: str, fence: Fence | None = None) -> Iterator[tuple[int, st
 def likely_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
     """Half-open ranges of fenced blocks (with their fence lines) and of code spans, in order."""
     ranges: list[tuple[int, int]] = []
-    fence: Fence | None = None
+    fence: CodeFence | None = None
     for start, line in _lines(text):
         if fence is None:
             fence = opened_by(line)
@@ -84,7 +84,7 @@ def certain_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
     """Half-open ranges that every parser takes for code, without opening fence lines. Line ends must be `\\n` alone."""
     ranges: list[tuple[int, int]] = []
     paragraph: list[tuple[int, str]] = []
-    fence: Fence | None = None
+    fence: CodeFence | None = None
     for start, line in _lines(text):
         if fence is not None:
             ranges.append((start, start + len(line)))
@@ -117,7 +117,7 @@ def outside(ranges: tuple[tuple[int, int], ...], text: str, change: Callable[[st
     return "".join(parts)
 
 
-def _next_fence(line: str, fence: Fence | None) -> Fence | None:
+def _next_fence(line: str, fence: CodeFence | None) -> CodeFence | None:
     if fence is None:
         return opened_by(line)
     return None if fence.closed_by(line) else fence

@@ -9,7 +9,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from oc_trio.core.code_fences import Fence, opened_by
+from oc_trio.core.code_fences import CodeFence, opened_by
 
 _DELIMITER = re.compile(r":?-+:?")
 _BAR = re.compile(r"(?<!\\)\|")
@@ -39,7 +39,7 @@ def convert_tables(text: str, mode: TableMode) -> str:
         return text
     lines = text.split("\n")
     out: list[str] = []
-    fence: Fence | None = None
+    fence: CodeFence | None = None
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -69,7 +69,7 @@ def is_row(line: str) -> bool:
     return "|" in line and bool(line.strip())
 
 
-def header_after(text: str, header: str = "", fence: Fence | None = None) -> str:
+def header_after(text: str, header: str = "", fence: CodeFence | None = None) -> str:
     """Header and delimiter row of the table that is still open at the end of `text`, empty if none is.
 
     `header` and `fence` are those open at its start. Tables inside fenced code don't count.
