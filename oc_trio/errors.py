@@ -18,6 +18,7 @@ OcTrioError
 └─ StoreError                               the journal can't be read or written
    ├─ StoreUnusable                         and won't be until somebody does something about it
    ├─ RowRefused                            it can, but not what this row would hold
+   ├─ RowLocked                             another process holds the row for longer than is waited for it
    └─ FenceRefused                          it can, but another process serves the account by now
 
 Foreign exceptions are translated once, at the edge that met them. Retry is decided by type.
@@ -188,6 +189,10 @@ class RowRefused(StoreError):
 
     The journal itself is sound. str() tells nothing of what the row holds.
     """
+
+
+class RowLocked(StoreError):
+    """Another process has a transaction open on the row, for longer than is waited: nothing was written, try again."""
 
 
 class FenceRefused(StoreError):

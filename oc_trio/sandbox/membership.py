@@ -18,7 +18,7 @@ from oc_trio.sandbox.writing import Writing
 DEFAULTS = (("town-square", "Town Square"), ("off-topic", "Off-Topic"))
 
 
-class Membership:
+class Memberships:
     """Changes teams and channels, and publishes what changed."""
 
     def __init__(

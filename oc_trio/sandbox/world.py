@@ -19,7 +19,7 @@ from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.files import Files
 from oc_trio.sandbox.hub import Broadcast, Hub, WebConn
 from oc_trio.sandbox.interactions import Interactions
-from oc_trio.sandbox.membership import Membership
+from oc_trio.sandbox.membership import Memberships
 from oc_trio.sandbox.outgoing import PostOut, post_out, within
 from oc_trio.sandbox.post_views import PostViews
 from oc_trio.sandbox.posts import Posts
@@ -73,7 +73,7 @@ class World:
         self.views = PostViews(self.settings.site_url, self.posts, self.files, self.reactions)
         self.events = EventPublisher(clock, self.users, self.channels, self.files, self.views, self.hub)
         self.writing = Writing(clock, self.teams, self.channels, self.files, self.posts, self.views, self.events)
-        self.membership = Membership(clock, self.users, self.teams, self.channels, self.writing, self.hub)
+        self.membership = Memberships(clock, self.users, self.teams, self.channels, self.writing, self.hub)
         self.actions = Actions(clock, self.users, self.channels, self.hub)
         self.triggers = Triggers(clock)
         self.commands = CommandTable(clock, self.teams, lambda: self.settings.enable_commands)

@@ -1,6 +1,6 @@
 """The interface to a database: transactions (`Tx`), database drivers (`Driver`), and engines that run transactions.
 
-Database errors are translated to `StoreError` here and nowhere else. Knows no table.
+Knows no table. `commit` runs transactions.
 """
 
 import functools
@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import trio
-from outcome import Error, Outcome, capture
+from outcome import Error, Outcome
 
-from oc_trio.errors import RowRefused, StoreError, StoreUnusable
+from oc_trio.errors import StoreUnusable
+from oc_trio.lease import Fence
 
 Row = tuple[Any, ...]
 Result = tuple[list[Row], int]
@@ -27,14 +28,23 @@ def expand_lists(sql: str, sizes: tuple[int, ...]) -> str:
 
 
 class Tx:
-    """A transaction in progress. `?` stands for a value, `??` for a tuple of values (`id IN (??)`)."""
+    """A transaction in progress. `?` stands for a value, `??` for a tuple of values (`id IN (??)`).
 
-    __slots__ = ("_execute",)
+    `before_write` is called before each statement that may write, and raises where it must not.
+    """
 
-    def __init__(self, execute: Callable[[str, Sequence[Any]], Result]) -> None:
+    __slots__ = ("_before_write", "_execute")
+
+    def __init__(
+        self, execute: Callable[[str, Sequence[Any]], Result], before_write: Callable[[], None] | None = None
+    ) -> None:
         self._execute = execute
+        self._before_write = before_write
 
     def _call(self, sql: str, params: tuple[Any, ...]) -> Result:
+        # A lock on the lease's row would make each read a write, which is synced to disk.
+        if self._before_write is not None and not sql.startswith("SELECT"):
+            self._before_write()
         if "??" in sql:
             sql = expand_lists(sql, tuple(len(value) for value in params if isinstance(value, tuple)))
             params = tuple(item for value in params for item in (value if isinstance(value, tuple) else (value,)))
@@ -60,11 +70,16 @@ class Tx:
 class Driver(Protocol):
     """One connection, used by one thread at a time; `begin` connects when there is no live connection.
 
-    `errors` are the exceptions of the database's own library. `serial` is the DDL of a counting primary key.
+    `errors` are the exceptions of the database's own library. `serial` is the DDL of a counting primary key, `now_sql`
+    an expression for the database's time in milliseconds. `for_update` and `for_key_share` are put behind a SELECT and
+    lock its rows to the end of the transaction: against any other lock, and against `for_update`.
     """
 
     name: str
     serial: str
+    now_sql: str
+    for_update: str
+    for_key_share: str
     errors: tuple[type[Exception], ...]
 
     def problem(self, error: Exception) -> str:
@@ -73,6 +88,14 @@ class Driver(Protocol):
 
     def is_permanent(self, error: Exception) -> bool:
         """Whether one of `errors` is permanent: retrying can't help."""
+        ...
+
+    def is_conflict(self, error: Exception) -> bool:
+        """Whether one of `errors` undid a transaction only because of another one: it can be run again at once."""
+        ...
+
+    def is_locked(self, error: Exception) -> bool:
+        """Whether one of `errors` says that another transaction held a row for longer than is waited."""
         ...
 
     def refusal(self, error: Exception) -> str:
@@ -107,6 +130,8 @@ class Driver(Protocol):
 class Engine(Protocol):
     """Runs transactions. What `work` wrote is durable when `run` returns.
 
+    With a `fence` a `work` that writes raises FenceRefused, unless the fence's holder has the account's lease with that
+    epoch. A `work` may be called several times, and only its last call counts: it must change nothing but the database.
     Cancelling a `run` cancels only the wait: the transaction has then either not begun, or is committed as a whole.
     Raises StoreError, and whatever `work` raises; in both cases nothing that `work` wrote is kept.
     """
@@ -114,7 +139,7 @@ class Engine(Protocol):
     @property
     def driver(self) -> Driver: ...
 
-    async def run(self, work: Callable[[Tx], T]) -> T: ...
+    async def run(self, work: Callable[[Tx], T], fence: Fence | None = None) -> T: ...
 
     async def run_unlocked(self, work: Callable[[], T]) -> T:
         """Runs blocking `work` outside any transaction, while others go on: backups and integrity checks."""
@@ -143,54 +168,3 @@ class PermanentFailure:
         """Raises StoreUnusable once a transaction has ended with it; never returns."""
         await self._failed.wait()
         raise StoreUnusable(self._problem)
-
-
-def _work_error(driver: Driver, error: Exception) -> StoreError:
-    if code := driver.refusal(error):
-        # Without message and cause: databases quote the row in them, and rows hold people's messages.
-        return RowRefused(f"{driver.name} refuses what a row would hold: {code}")
-    return store_error(driver, error)
-
-
-def store_error(driver: Driver, error: Exception) -> StoreError:
-    kind = StoreUnusable if driver.is_permanent(error) else StoreError
-    failure = kind(f"{driver.name}: {driver.problem(error) or type(error).__name__}")
-    failure.__cause__ = error
-    return failure
-
-
-def _run_one(driver: Driver, tx: Tx, work: Callable[[Tx], Any], nested: bool) -> Outcome[Any]:
-    if nested:
-        driver.execute("SAVEPOINT job")
-    result: Outcome[Any] = capture(work, tx)
-    if nested:
-        if isinstance(result, Error):
-            driver.execute("ROLLBACK TO SAVEPOINT job")
-        driver.execute("RELEASE SAVEPOINT job")
-    if isinstance(result, Error) and isinstance(result.error, driver.errors):
-        return Error(_work_error(driver, result.error))
-    return result
-
-
-def commit_together(driver: Driver, works: Sequence[Callable[[Tx], Any]]) -> list[Outcome[Any]]:
-    """Runs several works in one commit (group commit), in order; one that fails is undone alone, by its savepoint.
-
-    If the connection or the commit fails, nothing is kept and each work gets the StoreError.
-    """
-    tx = Tx(driver.execute)
-    try:
-        driver.begin()
-        # A single work needs no savepoint: if it fails, the whole transaction is rolled back.
-        results = [_run_one(driver, tx, work, nested=len(works) > 1) for work in works]
-        if len(works) == 1 and isinstance(results[0], Error):
-            driver.rollback()
-        else:
-            driver.commit()
-    except driver.errors as error:
-        driver.rollback()
-        return [Error(store_error(driver, error)) for _ in works]
-    except StoreError as error:
-        driver.rollback()
-        # One exception object per work: each is raised in a task of its own, which adds its traceback to it.
-        return [Error(type(error)(str(error))) for _ in works]
-    return results

@@ -10,7 +10,9 @@ from typing import TypeVar
 
 import trio
 
-from oc_trio.store.engine import Driver, PermanentFailure, Tx, commit_together, store_error
+from oc_trio.lease import Fence
+from oc_trio.store.commit import commit_together, store_error
+from oc_trio.store.engine import Driver, PermanentFailure, Tx
 from oc_trio.store.sqlite import SqliteDriver
 
 T = TypeVar("T")
@@ -27,9 +29,9 @@ class InlineEngine:
     def driver(self) -> Driver:
         return self._driver
 
-    async def run(self, work: Callable[[Tx], T]) -> T:
+    async def run(self, work: Callable[[Tx], T], fence: Fence | None = None) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
-        [result] = commit_together(self._driver, [work])
+        [result] = commit_together(self._driver, [work], [fence])
         self.permanent_failure.observe(result)
         # If cancelled here, the result is lost but the write is done: the same as with the writer thread.
         await trio.lowlevel.checkpoint()

@@ -8,9 +8,9 @@ from functools import partial
 
 from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.store.engine import Engine, Tx
-from oc_trio.store.schema import ACCESS, CONVERSATIONS, CRON, DOUBTS, LEDGER, RELAYED
+from oc_trio.store.schema import ACCESS, CONVERSATIONS, CRON, DOUBTS, LEASES, LEDGER, RELAYED
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER, *CONVERSATIONS, *ACCESS), DOUBTS, CRON, RELAYED)
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*LEDGER, *CONVERSATIONS, *ACCESS), DOUBTS, CRON, RELAYED, LEASES)
 
 
 def _version(tx: Tx) -> int:

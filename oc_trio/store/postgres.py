@@ -44,6 +44,11 @@ class PostgresDriver:
 
     name = "postgres"
     serial = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    # Not now(), which is the time of the transaction's beginning: it may have waited for a lock since.
+    now_sql = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint"
+    for_update = " FOR UPDATE"
+    # Doesn't hold up the renewal of a lease, which changes no key column, but whoever takes it over, by `for_update`.
+    for_key_share = " FOR KEY SHARE"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
 
     def __init__(self, url: str, *, exclusive: bool = True) -> None:
@@ -99,6 +104,12 @@ class PostgresDriver:
 
     def is_permanent(self, error: Exception) -> bool:
         return False  # operators repair the server while we retry, and its error codes don't tell what is permanent
+
+    def is_conflict(self, error: Exception) -> bool:
+        return isinstance(error, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure))
+
+    def is_locked(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.errors.LockNotAvailable)
 
     def refusal(self, error: Exception) -> str:
         is_unknown_type = isinstance(error, psycopg.ProgrammingError) and str(error).startswith("cannot adapt type")

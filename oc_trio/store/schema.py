@@ -122,3 +122,14 @@ RELAYED = (
     # Notices have no account.
     "CREATE INDEX relayed_notices ON relayed (serial) WHERE account = ''",
 )
+
+# Processes that share a journal (PostgreSQL), and which of them serves which account. Times are the database's.
+LEASES = (
+    """CREATE TABLE leases (
+        account TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, epoch BIGINT NOT NULL, deadline BIGINT NOT NULL,
+        since BIGINT NOT NULL)""",
+    """CREATE TABLE processes (
+        id TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, pid BIGINT NOT NULL, version TEXT NOT NULL,
+        schema BIGINT NOT NULL, url TEXT NOT NULL, started_at BIGINT NOT NULL, deadline BIGINT NOT NULL,
+        draining BIGINT NOT NULL, accounts TEXT NOT NULL)""",
+)

@@ -5,6 +5,7 @@
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,27 @@ def is_there(path: Path) -> bool:
         raise StoreError(problem) from error
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _give_clock(connection: sqlite3.Connection) -> None:
+    """Registers the function `oc_now_ms`, the time of this database, unless the connection's owner has done so."""
+    try:
+        connection.execute("SELECT oc_now_ms()")
+    except sqlite3.OperationalError:
+        connection.create_function("oc_now_ms", 0, _now_ms)
+
+
 class SqliteDriver:
     """See `engine.Driver`. Without `create`, a missing file is an error."""
 
     name = "sqlite"
     serial = "INTEGER PRIMARY KEY"
+    now_sql = "oc_now_ms()"
+    # A transaction has the whole file from its beginning.
+    for_update = ""
+    for_key_share = ""
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def __init__(self, path: Path | None, *, create: bool = True) -> None:
@@ -72,6 +89,7 @@ class SqliteDriver:
         if connection.in_transaction:
             connection.rollback()  # first, because setting isolation_level commits
         connection.isolation_level = None
+        _give_clock(connection)
         return driver
 
     def _connect(self) -> sqlite3.Connection:
@@ -87,6 +105,7 @@ class SqliteDriver:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
+            _give_clock(connection)
         except sqlite3.Error:
             connection.close()
             raise
@@ -110,6 +129,12 @@ class SqliteDriver:
 
     def is_permanent(self, error: Exception) -> bool:
         return _is_damage(error)
+
+    def is_conflict(self, error: Exception) -> bool:
+        return False
+
+    def is_locked(self, error: Exception) -> bool:
+        return False
 
     def refusal(self, error: Exception) -> str:
         is_unknown_type = isinstance(error, sqlite3.ProgrammingError) and str(error).startswith(_NO_VALUE)

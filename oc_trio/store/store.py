@@ -12,6 +12,7 @@ from typing import NoReturn
 from attrs import field, frozen
 
 from oc_trio.ids import AccountId
+from oc_trio.lease import Fence
 from oc_trio.store import retention
 from oc_trio.store.admission import Admissions
 from oc_trio.store.claims import Claims
@@ -23,8 +24,10 @@ from oc_trio.store.cron_runs import CronRuns
 from oc_trio.store.damage import damaged_rows
 from oc_trio.store.engine import Driver, Engine
 from oc_trio.store.explain import PostLife, explain
+from oc_trio.store.fences import FencedEngine
 from oc_trio.store.inline_engine import InlineEngine
 from oc_trio.store.installation import Installations
+from oc_trio.store.leases import Leases
 from oc_trio.store.lock import file_lock
 from oc_trio.store.migrations import migrate, require_current
 from oc_trio.store.obligations import Obligations
@@ -76,8 +79,13 @@ class Store:
     restored: Restored
     recent: Recent
     relayed: Relayed
+    leases: Leases
     schema: int
     _engine: Engine = field(alias="engine")
+
+    def fenced(self, fence: Fence) -> "Store":
+        """The same journal for the holder of a lease: each write raises FenceRefused once another process has it."""
+        return _store(FencedEngine(self._engine, fence), self.schema, self.leases)
 
     async def explain(self, post_id: str, account: AccountId | None = None) -> PostLife | None:
         """All about a message or a post of ours; also takes an outbox id, a pending_post_id or a turn id."""
@@ -104,7 +112,7 @@ class Store:
         return await self._engine.run_unlocked(self._engine.driver.check) or await self._engine.run(damaged_rows)
 
 
-def _store(engine: Engine, schema: int) -> Store:
+def _store(engine: Engine, schema: int, leases: Leases | None = None) -> Store:
     return Store(
         admission=Admissions(engine),
         obligations=Obligations(engine),
@@ -128,6 +136,7 @@ def _store(engine: Engine, schema: int) -> Store:
         restored=Restored(engine),
         recent=Recent(engine),
         relayed=Relayed(engine),
+        leases=leases or Leases(engine, schema),
         schema=schema,
         engine=engine,
     )

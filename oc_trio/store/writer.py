@@ -1,7 +1,7 @@
 """The engine of a running gateway: a writer thread that owns the connection and commits in groups.
 
-Works that were queued while the thread was busy go into one commit. Transactions run one after the other, so no
-statement has to expect concurrent changes, and on PostgreSQL the connection that writes also holds the gateway's lock.
+Works that were queued while the thread was busy go into one commit. This process's transactions run one after the
+other; on PostgreSQL those of other processes run at the same time.
 """
 
 import queue
@@ -13,7 +13,9 @@ import trio
 from outcome import Error, Outcome
 
 from oc_trio.errors import StoreError
-from oc_trio.store.engine import Driver, PermanentFailure, Tx, commit_together, store_error
+from oc_trio.lease import Fence
+from oc_trio.store.commit import commit_together, store_error
+from oc_trio.store.engine import Driver, PermanentFailure, Tx
 
 T = TypeVar("T")
 
@@ -23,10 +25,11 @@ CLOSING_SECONDS = 60  # twice the longest time that a statement may take
 
 
 class _Job:
-    __slots__ = ("done", "result", "work")
+    __slots__ = ("done", "fence", "result", "work")
 
-    def __init__(self, work: Callable[[Tx], Any]) -> None:
+    def __init__(self, work: Callable[[Tx], Any], fence: Fence | None) -> None:
         self.work = work
+        self.fence = fence
         self.done = trio.Event()
         self.result: Outcome[Any] | None = None
 
@@ -49,12 +52,12 @@ class WriterEngine:
     def driver(self) -> Driver:
         return self._driver
 
-    async def run(self, work: Callable[[Tx], T]) -> T:
+    async def run(self, work: Callable[[Tx], T], fence: Fence | None = None) -> T:
         await self._slots.acquire()  # cancelled here: the transaction never begins
         if self._closed:
             self._slots.release()
             raise StoreError("the store is closed")
-        job = _Job(work)
+        job = _Job(work, fence)
         # Kept here too: if the thread dies, `_stop` fails those that it never reached.
         self._pending.add(job)
         self._jobs.put(job)
@@ -74,7 +77,7 @@ class WriterEngine:
             while is_open:
                 batch, is_open = self._next_batch()
                 if batch:
-                    results = commit_together(self._driver, [job.work for job in batch])
+                    results = commit_together(self._driver, [job.work for job in batch], [job.fence for job in batch])
                     for job, result in zip(batch, results):
                         job.result = result
                     # Trio objects may only be touched in Trio's thread.

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from outcome import Error, Value
 
 from oc_trio.errors import RowRefused, StoreError
-from oc_trio.store.engine import Driver, Tx, commit_together, expand_lists
+from oc_trio.store.commit import commit_together
+from oc_trio.store.engine import Driver, Tx, expand_lists
 from oc_trio.store.sqlite import SqliteDriver
 
 TABLE = "CREATE TABLE t (n INTEGER PRIMARY KEY, parent INTEGER REFERENCES t DEFERRABLE INITIALLY DEFERRED)"
