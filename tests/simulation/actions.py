@@ -7,6 +7,7 @@ from attrs import define
 
 from tests.simulation.callers import Callers
 from tests.simulation.fault_rates import NO_FAULTS
+from tests.simulation.fleet import Fleet
 from tests.simulation.frames import FrameFaults
 from tests.simulation.gateway_process import GatewayProcess
 from tests.simulation.hook_clients import HookClients
@@ -27,7 +28,10 @@ from tests.simulation.intents import (
     Intent,
     Invite,
     Kick,
+    LoseDatabase,
+    LoseNotices,
     Name,
+    Pause,
     Plan,
     PostForeign,
     Press,
@@ -47,7 +51,7 @@ class ActionRunner:
     scenario: Scenario
     network: Network
     frames: FrameFaults
-    process: GatewayProcess
+    process: GatewayProcess | Fleet
     callers: Callers
     hook_clients: HookClients
     rng: random.Random
@@ -73,12 +77,8 @@ class ActionRunner:
                 self._change_network(intent)
             case Arrive() | PostForeign():
                 self._appear(intent)
-            case BadDisk():
-                self._fail_disk(intent)
-            case Crash():
-                self.process.crash(intent.operations, intent.down)
-            case Drain():
-                self.process.stop(intent.down)
+            case BadDisk() | Crash() | Drain() | Pause() | LoseDatabase() | LoseNotices():
+                self._break_process(intent)
             case Ask():
                 self._ask(intent)
             case Stop() | Command():
@@ -124,10 +124,27 @@ class ActionRunner:
                 transcript.note("network", "leaves the websocket half open")
                 network.freeze_sockets()
 
-    def _fail_disk(self, intent: BadDisk) -> None:
-        disk = self.process.disk
-        disk.until, disk.share = trio.current_time() + intent.seconds, intent.share
-        self.scenario.transcript.note("disk", f"fails at {intent.share:g} of what is asked for {intent.seconds:g} s")
+    def _break_process(self, intent: BadDisk | Crash | Drain | Pause | LoseDatabase | LoseNotices) -> None:
+        process, transcript = self.process.of(intent.process), self.scenario.transcript
+        disk, now = process.disk, trio.current_time()
+        whose = "" if process.fleet is None else f" for {process.name}"
+        match intent:
+            case Crash():
+                process.crash(intent.operations, intent.down)
+            case Drain():
+                process.stop(intent.down)
+            case Pause():
+                process.pause(intent.operations, intent.seconds)
+            case BadDisk():
+                disk.until, disk.share, disk.unanswered = now + intent.seconds, intent.share, intent.unanswered
+                transcript.note("disk", f"fails at {intent.share:g} of what is asked for {intent.seconds:g} s{whose}")
+            case LoseDatabase():
+                disk.away_until, disk.hangs = now + intent.seconds, intent.hangs
+                how = "never answers" if intent.hangs else "is away"
+                transcript.note("database", f"{how} for {intent.seconds:.1f} s{whose}")
+            case LoseNotices():
+                process.deaf_until = now + intent.seconds
+                transcript.note("database", f"gives no notices for {intent.seconds:.1f} s{whose}")
 
     async def _restart_server(self, seconds: float) -> None:
         """Nobody can do anything meanwhile: the plan waits."""

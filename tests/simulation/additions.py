@@ -4,6 +4,7 @@ import random
 
 from attrs import evolve
 
+from tests.simulation.fleet_plan import with_fleet
 from tests.simulation.intents import (
     JOBS_DUE_SECONDS,
     WORDS,
@@ -213,7 +214,14 @@ def _with_jobs(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, intents=in_order(intents), has_jobs=True)
 
 
-# A second bot comes last: it is given its share of what the others add.
+def _with_several_gateways(drawn: Plan, rng: random.Random) -> Plan:
+    """Mostly with two bots, so that accounts move one by one."""
+    if not drawn.has_second_bot and rng.random() < 0.6:
+        drawn = _with_second_bot(drawn, rng)
+    return with_fleet(drawn, rng)
+
+
+# A second bot is given its share of what the others add, and a fleet of all that breaks a process.
 ADDITIONS = {
     "files": _with_files,
     "http": _with_calls,
@@ -227,4 +235,5 @@ ADDITIONS = {
     "foreign": _with_foreign_posts,
     "jobs": _with_jobs,
     "accounts": _with_second_bot,
+    "fleet": _with_several_gateways,
 }

@@ -92,12 +92,12 @@ class _OpenPort:
 
 @define(eq=False)
 class CallbackTransport:
-    """Makes the calls of the sandbox's server. One incarnation at a time answers, or nobody."""
+    """Makes the calls of the sandbox's server. An incarnation answers each, anyone of those that serve, or nobody."""
 
     rng: random.Random
     transcript: RunTranscript
     network: Network = field(init=False)
-    _open_port: _OpenPort | None = None
+    _open_ports: list[_OpenPort] = field(factory=list)
 
     def served_by(self, power: PowerSwitch) -> ServePort:
         """An incarnation's way to open its port, for `Dependencies`."""
@@ -107,13 +107,13 @@ class CallbackTransport:
         ) -> None:
             app = build_app(port.registry, metrics=metrics)
             async with trio.open_nursery() as nursery:
-                open_port = self._open_port = _OpenPort(app, power, nursery)
+                open_port = _OpenPort(app, power, nursery)
+                self._open_ports.append(open_port)
                 try:
                     task_status.started(URL)
                     await port.shutdown.wait()
                 finally:
-                    if self._open_port is open_port:
-                        self._open_port = None
+                    self._open_ports.remove(open_port)
                 nursery.cancel_scope.deadline = trio.current_time() + GRACEFUL_SECONDS
 
         return serve
@@ -150,8 +150,8 @@ class CallbackTransport:
             raise IntegrationUnreachable("connection refused")
         if rng.random() < fault_rates.lost_request:
             await trio.sleep_forever()
-        open_port, exchange = self._open_port, _Exchange()
-        if open_port is None or open_port.power.is_off:
+        open_port, exchange = self._some_port(), _Exchange()
+        if open_port is None:
             self.transcript.note("callbacks", "nobody answers the call")
             raise IntegrationUnreachable("connection refused")
         if asking is not None:
@@ -167,6 +167,11 @@ class CallbackTransport:
             raise IntegrationUnreachable("connection reset")
         await trio.sleep(rng.uniform(0.001, 0.05))
         return exchange.answer
+
+    def _some_port(self) -> _OpenPort | None:
+        """What a load balancer chooses; it does not know of pauses."""
+        ports = [each for each in self._open_ports if not each.power.is_off]
+        return self.rng.choice(ports) if len(ports) > 1 else next(iter(ports), None)
 
     async def _handle(
         self, open_port: _OpenPort, call: IntegrationRequest, exchange: _Exchange, asking: Asking | None

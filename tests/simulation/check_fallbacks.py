@@ -55,7 +55,7 @@ def poisoned(observed: Observations) -> Iterator[str]:
         waited = [each for each in obligations if each.source != "edit" and each.reason != QUEUE_OVERFLOW]
         ended = [each for each in waited if each.state in ("delivered", "failed")]
         for one, other in itertools.pairwise(ended):
-            if overtaken(one, other, by_post):
+            if overtaken(one, other, by_post, observed.plan.skew_ms):
                 yield f"ended out of order: {name_of(by_post[one.trigger])} after {name_of(by_post[other.trigger])}"
         # While the journal fails nobody is answered, and how long it did is not known here.
         if not (observed.plan.has_bad_disk or any(is_poisoned(observed, each) for each in obligations)):

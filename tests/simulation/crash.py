@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import trio
 from attrs import define, field
 from trio.testing import MemoryReceiveStream, MemorySendStream
@@ -28,8 +29,14 @@ class PowerSwitch:
     transcript: RunTranscript
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     gone: trio.Event = field(factory=trio.Event)
+    # Called right before a request leaves, where somebody wants to know.
+    on_request: Callable[[httpx.Request], None] | None = None
     on_cut: list[Callable[[], None]] = field(factory=list)
+    # Pauses the incarnation, until `resumed`; of more than one process only.
+    on_pause: Callable[[], None] | None = None
+    resumed: trio.Event | None = None
     _fuse: int = 0
+    _pause_fuse: int = 0
 
     @property
     def is_off(self) -> bool:
@@ -38,6 +45,20 @@ class PowerSwitch:
     def arm(self, operations: int) -> None:
         """Cut the power after so many half operations: before one, or right after it took effect."""
         self._fuse = operations
+
+    def arm_pause(self, operations: int) -> None:
+        """The same with a pause in the place of the cut."""
+        self._pause_fuse = operations
+
+    async def running(self) -> None:
+        """Right before something leaves the process: a process that is paused here goes on as if nothing had been, and
+        no cancellation keeps what it had decided from leaving.
+        """
+        if self.resumed is not None:
+            with trio.CancelScope(shield=True):
+                await self.resumed.wait()
+            if self.is_off:
+                raise PowerOff
 
     def cut(self, why: str) -> None:
         if self.is_off:
@@ -66,19 +87,53 @@ class PowerSwitch:
             if not self._fuse:
                 self.cut(f"{side} {operation}")
                 raise PowerOff
+        if self._pause_fuse:
+            self._pause_fuse -= 1
+            if not self._pause_fuse and self.on_pause is not None:
+                self.transcript.note("power", f"{self.name} is paused {side} {operation}")
+                self.on_pause()
 
 
 @define(eq=False)
 class Disk:
-    """What the journal lies on; it outlives incarnations. Until `until` that `share` of the transactions fails."""
+    """What the journal lies on; it outlives incarnations. Until `until` that `share` of the transactions fails, and
+    of those that are committed a share gets no answer (`unanswered`). A database that is away refuses all, or does not
+    answer where it `hangs`.
+    """
 
     rng: random.Random
     transcript: RunTranscript
     until: float = 0.0
     share: float = 0.0
+    unanswered: float = 0.0
+    away_until: float = 0.0
+    hangs: bool = False
+
+    @property
+    def is_away(self) -> bool:
+        return trio.current_time() < self.away_until
+
+    @property
+    def is_silent(self) -> bool:
+        return self.hangs and self.is_away
+
+    async def answering(self, patience: float) -> None:
+        """Wait for as long as the database is silent, but no longer than that."""
+        if self.is_silent:
+            with trio.move_on_after(patience):
+                await trio.sleep_until(self.away_until)
+
+    def check_answer(self) -> None:
+        """Fail now and then although the transaction was committed."""
+        if trio.current_time() < self.until and self.rng.random() < self.unanswered:
+            self.transcript.detail("disk", "a commit is not answered")
+            raise sqlite3.OperationalError("connection refused")
 
     def check(self, sql: str) -> None:
         """Fail now and then: another process holds the lock, or there is no room for what is to be committed."""
+        if self.is_away:
+            self.transcript.detail("disk", f"{sql}: away")
+            raise sqlite3.OperationalError("connection refused")
         if trio.current_time() >= self.until or self.rng.random() >= self.share:
             return
         problem = "database is locked" if sql.startswith("BEGIN") else "database or disk is full"
@@ -91,16 +146,26 @@ class PoweredConnection(sqlite3.Connection):
 
     power: PowerSwitch
     disk: Disk
+    # Called with the tables and accounts of the rows that a transaction has written, where somebody wants to know.
+    on_commit: Callable[[set[tuple[str, str]]], None] | None = None
+    _written: set[tuple[str, str]]
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql.startswith("BEGIN"):
             self.power.before("a transaction")
+            self._written = set()
         if sql.startswith(("BEGIN", "COMMIT")):
             self.disk.check(sql)
         cursor = super().execute(sql, parameters)
         if sql == "COMMIT":
+            if self.on_commit is not None:
+                self.on_commit(self._written)
             self.power.after("a commit")
+            self.disk.check_answer()
         return cursor
+
+    def note_write(self, table: str, account: str) -> None:
+        self._written.add((table, account))
 
     def __del__(self) -> None:
         self.close()  # an incarnation that died closed nothing: the end of its process does

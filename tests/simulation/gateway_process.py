@@ -7,8 +7,8 @@ import functools
 import random
 import sqlite3
 import ssl
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -32,12 +32,16 @@ from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
 from tests.simulation.callback_transport import CALLED, HOOK_TOKEN, SKILLS, CallbackTransport
-from tests.simulation.crash import Disk, PoweredConnection, PowerOff, PowerSwitch, open_disk
+from tests.simulation.crash import Disk, PoweredConnection, PowerOff, PowerSwitch
+from tests.simulation.database_link import DatabaseLink
 from tests.simulation.files import FileServer
 from tests.simulation.intents import Plan
+from tests.simulation.journals import ImageJournal, Journal, Rows
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
+from tests.simulation.pauses import Pauses
 from tests.simulation.scenario import now_ms
+from tests.simulation.stand_in import StandIn
 from tests.simulation.transcript import RunTranscript
 
 # Due once, at JOBS_DUE_SECONDS. Nobody is removed from a direct channel, so that each job can be delivered.
@@ -52,6 +56,8 @@ ACCOUNTS = {"helper": AccountId("default"), "second": AccountId("second")}
 # A context that trusts nobody is made in no time; nothing in a run speaks TLS.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _RESTART_SECONDS = 1.0
+# What a statement may take until its database counts as away.
+STATEMENT_SECONDS = 30.0
 
 
 class SmallSession(Session):
@@ -80,6 +86,26 @@ class StoreOf:
 
     def __call__(self, _location: str | sqlite3.Connection) -> AbstractAsyncContextManager[Store]:
         return open_store(self.connection)
+
+
+@frozen(eq=False)
+class FleetPart:
+    """What a process of several has: a name, clocks of its own, and means to be paused. `is_live` is of them all."""
+
+    letter: str
+    pauses: Pauses
+    is_live: Callable[[], bool]
+    stand_in: StandIn
+    offset_ms: int = 0
+    drift: float = 0.0
+
+    def now_ms(self) -> int:
+        """Its wall clock."""
+        return now_ms() + self.offset_ms
+
+    def boottime(self) -> float:
+        """Its local clock, in seconds, which goes on while it is paused."""
+        return 1000.0 * (1 + ord(self.letter)) + trio.current_time() * (1.0 + self.drift)
 
 
 @functools.lru_cache(maxsize=64)
@@ -153,23 +179,39 @@ class GatewayProcess:
     parts: Parts
     callbacks: CallbackTransport
     second: Model | None = None
+    journal: Journal = field(factory=ImageJournal)
+    fleet: "FleetPart | None" = None
     down: float = 1.0
     incarnations: int = 0
     live_since: float = 0.0
+    # Until then it gets no notices of the database.
+    deaf_until: float = 0.0
     is_closing: bool = False
-    image: bytes | None = None
     gateway: Gateway | None = None
     power: PowerSwitch | None = None
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
     disk: Disk = field(init=False)
     file_server: FileServer = field(init=False)
-    _pending_fuse: int = 0
-    _disk: PoweredConnection | None = None
+    _connection: PoweredConnection | None = None
+    _task: trio.lowlevel.Task | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.disk = Disk(random.Random(f"disk {self.seed}"), self.transcript)
+        self.disk = Disk(random.Random(f"disk {self._source}"), self.transcript)
         self.file_server = FileServer(random.Random(f"shelf {self.seed}"), self.transcript)
+
+    @property
+    def _source(self) -> str:
+        """What its random sources are drawn from."""
+        return f"{self.seed}" if self.fleet is None else f"{self.seed} {self.fleet.letter}"
+
+    @property
+    def name(self) -> str:
+        return "the gateway" if self.power is None else self.power.name
+
+    def of(self, _number: int) -> "GatewayProcess":
+        """The process that an intent is about."""
+        return self
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep a gateway running until `close`."""
@@ -177,7 +219,8 @@ class GatewayProcess:
             ended = trio.Event()
             nursery.start_soon(self._live, *self._prepare(), ended)
             await ended.wait()
-            self._take_image()
+            assert self._connection is not None
+            self.journal.left(self._connection)
             if not self.is_closing:
                 await trio.sleep(self.down)
             self.down = _RESTART_SECONDS
@@ -209,24 +252,54 @@ class GatewayProcess:
         names = [ACCOUNTS["helper"], *([ACCOUNTS["second"]] if self.second is not None else [])]
         return self.gateway is not None and all(self.gateway.health.account(name).is_live for name in names)
 
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, *values: object) -> Rows:
         """A look into the journal from outside."""
-        disk = self._disk
-        return [] if disk is None else sqlite3.Connection.execute(disk, sql).fetchall()
+        return self.journal.rows(sql, *values)
+
+    def pause(self, operations: int, seconds: float) -> None:
+        """As SIGSTOP and SIGCONT do: now, where `operations` is 0, else after so many half operations."""
+        fleet, power = self.fleet, self.power
+        if fleet is None or power is None or power.is_off or power.resumed is not None:
+            return
+        power.on_pause = functools.partial(self._pause, power, seconds)
+        if operations:
+            power.arm_pause(operations)
+        else:
+            self.transcript.note("power", f"{power.name} is paused")
+            self._pause(power, seconds)
+
+    def _pause(self, power: PowerSwitch, seconds: float) -> None:
+        fleet, task = self.fleet, self._task
+        if fleet is None or task is None or power.is_off or power.resumed is not None:
+            return
+        power.resumed = trio.Event()
+        fleet.pauses.begin(task)
+        self.network.nursery.start_soon(self._resume, power, task, power.resumed, seconds)
+
+    async def _resume(self, power: PowerSwitch, task: trio.lowlevel.Task, resumed: trio.Event, seconds: float) -> None:
+        assert self.fleet is not None
+        with trio.move_on_after(seconds):
+            await power.gone.wait()
+        self.transcript.note("power", f"{power.name} goes on")
+        power.resumed = None
+        resumed.set()
+        self.fleet.pauses.end(task)
 
     def _prepare(self) -> tuple[Gateway, PowerSwitch]:
-        number = self.incarnations = self.incarnations + 1
-        power = self.power = PowerSwitch(f"gateway {number}", self.transcript)
-        power.on_cut.append(self.network.sender_died)
-        disk = self._disk = open_disk(power, self.disk, self.image)
-        rng = random.Random(f"gateway {self.seed} {number}")
+        number, fleet = self.incarnations + 1, self.fleet
+        self.incarnations = number
+        letter = "" if fleet is None else fleet.letter
+        power = self.power = PowerSwitch(f"gateway {letter}{number}", self.transcript)
+        power.on_cut.append(functools.partial(self._sender_died, power))
+        disk = self._connection = self.journal.open(power, self.disk)
+        rng = random.Random(f"gateway {self._source} {number}")
         dependencies = Dependencies(
-            clock=Clock(now_ms, rng),
+            clock=Clock(now_ms if fleet is None else fleet.now_ms, rng),
             ssl_context=_NO_TLS,
             http_transport=lambda _url: self.parts.transport(self.network, power),
             open_stream=OpenSim(self.network, power),
             make_agent=self._agent,
-            open_store=self.parts.store(disk),
+            open_store=self.parts.store(disk) if fleet is None else self._over_a_link(disk, power),
             session=self.parts.session,
             previewer=self.parts.previewer,
             catch_up=self.parts.catch_up,
@@ -248,13 +321,29 @@ class GatewayProcess:
         )
         gateway = self.gateway = Gateway(loaded, "", dependencies, metrics=Metrics())
         gateway.port.skills = SKILLS if plan.has_calls else SkillLibrary()
-        self.transcript.note("operator", f"starts gateway {number}")
+        self.transcript.note("operator", f"starts {power.name}")
         return gateway, power
+
+    def _over_a_link(self, disk: PoweredConnection, power: PowerSwitch) -> Callable[..., Any]:
+        """Opens the journal, which is a database of several processes."""
+
+        @asynccontextmanager
+        async def opening(location: str | sqlite3.Connection) -> AsyncIterator[Store]:
+            async with self.parts.store(disk)(location) as store, trio.open_nursery() as nursery:
+                DatabaseLink(self.disk, power, nursery, STATEMENT_SECONDS).attach(store._engine)
+                yield store
+                nursery.cancel_scope.cancel()
+
+        return opening
 
     def _agent(self, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
         return self.second if self.second is not None and spec.model == "two" else self.model
 
+    def _sender_died(self, power: PowerSwitch) -> None:
+        self.network.sender_died(None if self.fleet is None else power)
+
     async def _live(self, gateway: Gateway, power: PowerSwitch, ended: trio.Event) -> None:
+        self._task = trio.lowlevel.current_task()
         power.on_cut.append(ended.set)
         try:
             with power.scope:
@@ -270,28 +359,26 @@ class GatewayProcess:
                 raise
         if not power.is_off:
             self.transcript.note("gateway", "has stopped")
-            self.network.sender_died()
+            self._sender_died(power)
         ended.set()
 
     async def _run(self, gateway: Gateway, power: PowerSwitch) -> None:
         async with trio.open_nursery() as nursery:
+            if self.fleet is not None:
+                await self.fleet.stand_in.take(power.name)
+                nursery.start_soon(self.fleet.stand_in.keep, power.name, self.disk, nursery.cancel_scope)
             nursery.start_soon(self._note_live, gateway)
             await gateway.run(with_signals=False)
+            if self.fleet is not None and self.fleet.stand_in.holder == power.name:
+                self.fleet.stand_in.until = 0.0
             nursery.cancel_scope.cancel()
 
     async def _note_live(self, gateway: Gateway) -> None:
         await gateway.ready.wait()
         # `ready` is the first account's. What is posted before the very first connection of an account is not its to
         # answer, so people begin when all are connected.
-        while not (self.was_live.is_set() or self.is_live):  # noqa: ASYNC110 - health has no event for it
+        while not (self.was_live.is_set() or (self.is_live if self.fleet is None else self.fleet.is_live())):  # noqa: ASYNC110 - health has no event for it
             await trio.sleep(0.01)
         self.transcript.note("gateway", "is live")
         self.live_since = trio.current_time()
         self.was_live.set()
-
-    def _take_image(self) -> None:
-        disk = self._disk
-        assert disk is not None
-        if disk.in_transaction:
-            disk.rollback()
-        self.image = disk.serialize()

@@ -128,19 +128,49 @@ class Crash:
 
     operations: int
     down: float
+    process: int = 0
 
 
 @frozen
 class Drain:
     down: float
+    process: int = 0
 
 
 @frozen
 class BadDisk:
-    """For so many seconds that share of the journal's transactions fails."""
+    """For so many seconds that share of the journal's transactions fails, and that one is committed unanswered."""
 
     seconds: float
     share: float
+    process: int = 0
+    unanswered: float = 0.0
+
+
+@frozen
+class Pause:
+    """Nothing of that process proceeds for so many seconds: from now, or after so many half operations."""
+
+    process: int
+    operations: int
+    seconds: float
+
+
+@frozen
+class LoseDatabase:
+    """One process does not reach the database: all fails at once, or nobody answers (`hangs`)."""
+
+    process: int
+    seconds: float
+    hangs: bool
+
+
+@frozen
+class LoseNotices:
+    """For so many seconds a process gets no notices of the database."""
+
+    process: int
+    seconds: float
 
 
 @frozen
@@ -192,6 +222,9 @@ Intent = (
     | Crash
     | Drain
     | BadDisk
+    | Pause
+    | LoseDatabase
+    | LoseNotices
 )
 
 
@@ -227,6 +260,15 @@ class Plan:
     drop: str = ""
     has_foreign_posts: bool = False
     has_jobs: bool = False
+    # Gateways on one journal. Of each: milliseconds that its wall clock is off, and how much faster its local one runs.
+    processes: int = 1
+    clocks: tuple[tuple[int, float], ...] = ((0, 0.0),)
+
+    @property
+    def skew_ms(self) -> int:
+        """How far two of the wall clocks are apart at most."""
+        offsets = [offset for offset, _ in self.clocks]
+        return max(offsets) - min(offsets)
 
     @property
     def end(self) -> float:
@@ -235,7 +277,7 @@ class Plan:
 
 
 # What breaks something for whoever is at work in that moment.
-Break = BadDisk | Crash | CutSockets | Drain | RestartServer
+Break = BadDisk | Crash | CutSockets | Drain | RestartServer | Pause | LoseDatabase
 
 
 def in_order(intents: Iterable[tuple[float, Intent]]) -> tuple[tuple[float, Intent], ...]:

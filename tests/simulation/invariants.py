@@ -238,7 +238,7 @@ def _order(observed: Observations) -> Iterator[str]:
             sessions[obligation.session].append(obligation)
     for obligations in sessions.values():
         for one, other in itertools.pairwise(obligations):
-            if overtaken(one, other, spoken):
+            if overtaken(one, other, spoken, observed.plan.skew_ms):
                 names = f"{name_of(spoken[one.trigger])} after {name_of(spoken[other.trigger])}"
                 yield f"answered out of order: {names}"
             asked_at = spoken[one.trigger].post.create_at, spoken[other.trigger].post.create_at

@@ -40,6 +40,7 @@ class _Trip:
     up: float
     down: float
     mishap: str
+    power: PowerSwitch
     request_scope: trio.CancelScope = field(factory=trio.CancelScope)
     began: float = field(factory=trio.current_time)
     has_arrived: bool = False
@@ -72,11 +73,13 @@ class Network:
     def __attrs_post_init__(self) -> None:
         self._inner = SandboxTransport(self.world)
 
-    def sender_died(self) -> None:
+    def sender_died(self, power: PowerSwitch | None = None) -> None:
         """What was on its way arrives at once or never: its connection is reset. A proxy that holds a request up may
-        notice nothing of that.
+        notice nothing of that. Without `power` all senders have died.
         """
         for trip in self.trips:
+            if power is not None and trip.power is not power:
+                continue
             is_held = trip.up >= _HELD_SECONDS and self.rng.random() < 0.5
             if not (trip.has_arrived or is_held):
                 is_fresh = trio.current_time() - trip.began < 1.0
@@ -118,10 +121,13 @@ class Network:
             self.sockets.remove(stream)
 
     async def exchange(self, request: httpx.Request, power: PowerSwitch) -> httpx.Response:
+        if power.on_request is not None and not power.is_off:
+            power.on_request(request)
         await request.aread()
         what = f"{request.method} {request.url.path.removeprefix('/api/v4')}"
         power.before(what)
-        trip = self._trip(request, what)
+        await power.running()
+        trip = self._trip(request, what, power)
         if trip.mishap == "unreachable":
             self.transcript.detail("network", f"{what}: connection refused")
             await trio.sleep(trip.up)
@@ -139,17 +145,17 @@ class Network:
         assert trip.answer is not None
         return trip.answer
 
-    def _trip(self, request: httpx.Request, what: str) -> _Trip:
+    def _trip(self, request: httpx.Request, what: str, power: PowerSwitch) -> _Trip:
         rng, fault_rates = self.rng, self.fault_rates
         up, down = rng.uniform(0.001, 0.04), 0.0
         if fault_rates is NO_FAULTS and not self.is_down:
-            return _Trip(what, up, down, "")
+            return _Trip(what, up, down, "", power)
         if rng.random() < fault_rates.slow:
             up, down = up + rng.uniform(0.0, 4.0), down + rng.uniform(0.0, 6.0)
         # A create that arrives when the server has forgotten its key makes a second post, whatever the sender does.
         if (request.method == "PUT" or what == "POST /posts") and rng.random() < fault_rates.late:
             up += rng.uniform(_HELD_SECONDS, 100.0)
-        return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request))
+        return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request), power)
 
     def _mishap(self, what: str, request: httpx.Request) -> str:
         rng, fault_rates = self.rng, self.fault_rates

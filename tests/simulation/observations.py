@@ -10,6 +10,7 @@ from oc_trio.core.final_plan import without_mark
 from oc_trio.ids import AccountId
 from oc_trio.sandbox import records
 from tests.simulation.files import NOTE
+from tests.simulation.fleet import Fleet
 from tests.simulation.gateway_process import ACCOUNTS, GatewayProcess
 from tests.simulation.intents import Plan
 from tests.simulation.model import Model
@@ -45,7 +46,7 @@ class Observations:
 
     scenario: Scenario
     model: Model
-    process: GatewayProcess
+    process: GatewayProcess | Fleet
     plan: Plan
     calm_since: float = 0.0
     obligations: dict[str, ObligationRow] = field(init=False)
@@ -74,7 +75,7 @@ class Observations:
         return any(numbers.get(each.trigger) in self.model.betrayed for each in (obligation, *same_turn))
 
 
-def _ledger(process: GatewayProcess, account: AccountId) -> Iterator[ObligationRow]:
+def _ledger(process: GatewayProcess | Fleet, account: AccountId) -> Iterator[ObligationRow]:
     rows: list[Any] = process.rows(
         "SELECT trigger, session, source, state, coalesce(turn, ''), outcome_posts, outcome_reason, admitted_at,"
         f" ended_at, serial FROM obligations WHERE account = '{account}' ORDER BY serial"
@@ -109,12 +110,12 @@ def name_of(question: Question) -> str:
     return f"#{question.number} ({question.author} in {question.place} at {at:.1f} s)"
 
 
-def overtaken(one: ObligationRow, other: ObligationRow, by_post: Mapping[str, Question]) -> bool:
+def overtaken(one: ObligationRow, other: ObligationRow, by_post: Mapping[str, Question], skew_ms: int = 0) -> bool:
     """Whether `other` was answered first although `one` was taken in before it. A call and a post come by ways of
-    their own: between them the order of asking is as good.
+    their own: between them the order of asking is as good. Clocks may be `skew_ms` apart.
     """
     questions = by_post[one.trigger], by_post[other.trigger]
     is_either_way = any(question.is_call for question in questions)
     if is_either_way and questions[0].post.create_at > questions[1].post.create_at:
         return False
-    return one.ended_at > other.ended_at
+    return one.ended_at > other.ended_at + skew_ms

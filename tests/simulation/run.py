@@ -19,6 +19,7 @@ from tests.simulation.actions import ActionRunner
 from tests.simulation.callback_transport import CallbackTransport
 from tests.simulation.callers import Callers
 from tests.simulation.fault_rates import NO_FAULTS
+from tests.simulation.fleet import Fleet
 from tests.simulation.frames import FrameFaults
 from tests.simulation.gateway_process import GatewayProcess, Parts
 from tests.simulation.hook_clients import HookClients
@@ -58,7 +59,9 @@ _ALARM = "second gateway: another oc_trio gateway "
 # What a treacherous model makes go wrong is logged once as a defect of its turn.
 _TREACHERY_ERRORS = ("a defect failed one of many", "the agent's stream ended without a final")
 _ABOUT_POST = re.compile(r" post=(\w+)")
-_DISK_PROBLEM = re.compile(r"problem=(?:(?:; )?sqlite: database (?:is locked|or disk is full))+(?= seconds=|$| )")
+_DISK_PROBLEM = re.compile(
+    r"problem=(?:(?:; )?sqlite: (?:database is locked|database or disk is full|connection refused))+(?= seconds=|$| )"
+)
 
 
 @frozen
@@ -101,9 +104,8 @@ class Run:
             callbacks.network = network
             callers = Callers(scenario, network, random.Random(f"callers {self.seed}"))
             model, second = self._models(callers)
-            process = GatewayProcess(
-                network, model, self.plan, self.seed, self.transcript, self.parts, callbacks, second
-            )
+            make = GatewayProcess if self.plan.processes == 1 else Fleet.of_plan
+            process = make(network, model, self.plan, self.seed, self.transcript, self.parts, callbacks, second)
             hook_clients = HookClients(scenario, network, callbacks, random.Random(f"machines {self.seed}"))
             runner = ActionRunner(
                 scenario, network, frames, process, callers, hook_clients, random.Random(f"deeds {self.seed}")
@@ -157,7 +159,7 @@ class Run:
             return model, None
         return model, model if plan.has_one_agent else second
 
-    async def _settle(self, network: Network, frames: FrameFaults, process: GatewayProcess) -> bool:
+    async def _settle(self, network: Network, frames: FrameFaults, process: GatewayProcess | Fleet) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
         network.fault_rates = frames.fault_rates = NO_FAULTS
         self.calm_since = trio.current_time()
