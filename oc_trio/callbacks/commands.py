@@ -24,7 +24,7 @@ async def answer_command(
     endpoint: CommandEndpoint | None = None
     try:
         call = slash.parse_call(body, content_type)
-        endpoint = find_account(call, accounts)
+        endpoint = await _find_account(call, accounts)
         return chat_reply(slash.ephemeral(await endpoint.call(call)), harmless=endpoint.harmless)
     except CallbackRefused as problem:
         if call is not None:  # what is no call at all is not Mattermost's
@@ -32,6 +32,19 @@ async def answer_command(
             for each in accounts.values() if endpoint is None else (endpoint,):
                 each.on_refused(f"/{call.trigger[:64]}: {problem.reason}")
         return refused(EndpointKind.COMMAND, problem)
+
+
+async def _find_account(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) -> CommandEndpoint:
+    """As `find_account`, and once more where another process may have registered the command meanwhile."""
+    try:
+        return find_account(call, accounts)
+    except CallbackRefused:
+        refreshes = {endpoint.refresh for endpoint in accounts.values() if endpoint.refresh is not None}
+        if not refreshes:
+            raise
+    for refresh in refreshes:
+        await refresh()
+    return find_account(call, accounts)
 
 
 def find_account(call: slash.SlashCall, accounts: Mapping[AccountId, CommandEndpoint]) -> CommandEndpoint:

@@ -30,13 +30,15 @@ def _nobody(_why: str) -> None:
 class CommandEndpoint:
     """An account's slash commands: `registered` is None until registration is complete; `call` gives the text that
     only the caller sees, or raises CallbackRefused. Texts for people go through `harmless`, which defuses mentions.
-    `on_refused` is called with the reason of a refusal.
+    `on_refused` is called with the reason of a refusal. `refresh` reads anew what is registered, where another process
+    registers it.
     """
 
     registered: Callable[[], tuple[SlashCommand, ...] | None]
     call: Callable[[SlashCall], Awaitable[str]]
     harmless: Callable[[str], str] = escape_channel_mentions
     on_refused: Callable[[str], object] = _nobody
+    refresh: Callable[[], Awaitable[None]] | None = None
 
 
 @frozen(eq=False)
@@ -65,7 +67,8 @@ class HookEndpoint:
 class EndpointRegistry:
     """`command_paths` and `click_sources` (by account, empty for loopback only) are the whole public surface.
 
-    `expected` are requests that a check of our own caused: they are answered before any endpoint sees them.
+    `expected` are requests that a check of our own caused: they are answered before any endpoint sees them. What is
+    relayed answers for accounts that are not registered, because another process serves them.
     """
 
     command_paths: tuple[str, ...] = ()
@@ -74,6 +77,8 @@ class EndpointRegistry:
     expected: ExpectedRequests = field(init=False, factory=ExpectedRequests)
     _commands: dict[str, dict[AccountId, CommandEndpoint]] = field(init=False, factory=dict)
     _clicks: dict[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
+    _relayed_commands: Mapping[str, Mapping[AccountId, CommandEndpoint]] = field(init=False, factory=dict)
+    _relayed_clicks: Mapping[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
 
     @contextmanager
     def commands(self, account: AccountId, path: str, endpoint: CommandEndpoint) -> Iterator[None]:
@@ -97,11 +102,20 @@ class EndpointRegistry:
             if self._clicks.get(account) is endpoint:
                 del self._clicks[account]
 
+    def set_relayed(
+        self, commands: Mapping[str, Mapping[AccountId, CommandEndpoint]], clicks: Mapping[AccountId, ButtonEndpoint]
+    ) -> None:
+        """Replace the endpoints that answer while an account is not registered; commands by path."""
+        self._relayed_commands, self._relayed_clicks = commands, clicks
+
     def commands_at(self, path: str) -> Mapping[AccountId, CommandEndpoint]:
-        return self._commands.get(path, {})
+        own, relayed = self._commands.get(path, {}), self._relayed_commands.get(path, {})
+        # Just taken over, an account refuses calls until its commands are registered; a relayed call waits.
+        is_used = {name: each for name, each in own.items() if name not in relayed or each.registered() is not None}
+        return {**relayed, **is_used}
 
     def clicks_of(self, account: AccountId) -> ButtonEndpoint | None:
-        return self._clicks.get(account)
+        return self._clicks.get(account) or self._relayed_clicks.get(account)
 
     def hook_kind(self, path: str) -> HookKind | None:
         """The kind of hook at a path, or None."""

@@ -6,7 +6,8 @@ from oc_trio.core.entities import SlashCommand
 from oc_trio.ids import AccountId, CommandId, TeamId, UserId
 from oc_trio.store.engine import Engine, Row
 
-SELECT = "SELECT command_id, team_id, trigger, method, url, token, creator_id FROM commands"
+_COLUMNS = "command_id, team_id, trigger, method, url, token, creator_id"
+SELECT = f"SELECT {_COLUMNS} FROM commands"  # noqa: S608 - ours
 
 
 def _command_of(row: Row) -> SlashCommand:
@@ -47,6 +48,15 @@ class Commands:
             lambda tx: tx.all(SELECT + " WHERE account = ? ORDER BY team_id, trigger", account)
         )
         return tuple(_command_of(row) for row in rows)
+
+    async def by_account(self) -> dict[AccountId, tuple[SlashCommand, ...]]:
+        """The commands of every account that has any."""
+        sql = f"SELECT {_COLUMNS}, account FROM commands ORDER BY account, team_id, trigger"  # noqa: S608 - ours
+        found: dict[AccountId, tuple[SlashCommand, ...]] = {}
+        for row in await self._engine.run(lambda tx: tx.all(sql)):
+            account = AccountId(row[7])
+            found[account] = (*found.get(account, ()), _command_of(row))
+        return found
 
     async def find(self, account: AccountId, team: TeamId, trigger: str) -> SlashCommand | None:
         row = await self._engine.run(

@@ -118,7 +118,7 @@ class Relayed:
         return {str(row[0]): str(row[1]) for row in rows}
 
     async def give_up(self, id_: str, at: int, *, withdraw: bool = False) -> str | None:
-        """Nobody waits for the answer any more; the answer, if there is one by now.
+        """Nobody waits for the answer any more; the answer, if there is one by now. KeyError where it was not written.
 
         With `withdraw` a row that nobody has taken ends, and is never handled.
         """
@@ -131,7 +131,10 @@ class Relayed:
             # One statement, which waits for an `end` that another process is committing.
             if tx.run("UPDATE relayed SET given_up_at = ? WHERE id = ? AND state <> 'ended'", at, id_):
                 return None
-            return str(tx.value("SELECT answer FROM relayed WHERE id = ?", id_) or "") or None
+            answer = tx.value("SELECT answer FROM relayed WHERE id = ?", id_)
+            if answer is None:
+                raise KeyError(id_)
+            return str(answer) or None
 
         return await self._engine.run(write)
 

@@ -45,6 +45,10 @@ class Metrics:
         self.outbox_ambiguous = counter("outbox_ambiguous", "Writes whose outcome had to be found out", "account")
         self.rest_retries = counter("rest_retries", "REST calls made again, by why", "account", "why")
         self.callbacks = counter("callbacks", "HTTP callbacks by kind and result", "kind", "result")
+        self.relayed = counter("relayed", "Callbacks left to another process, by kind and result", "kind", "result")
+        self.relayed_handled = counter(
+            "relayed_handled", "Callbacks that another process took in, by kind and result", "account", "kind", "result"
+        )
         self.restarts = counter("account_restarts", "Account tasks started again after a failure", "account")
         self.second_gateway = counter(
             "second_gateway", "Signs that somebody else uses the bot: posts, moved commands", "account", "kind"

@@ -116,7 +116,8 @@ class _AccountTasks:
             TaskSlot(feeders),
         )
         requests = RequestAdmission(services, event_handler.submit)
-        async with inputs.port.open(requests, inputs.settings, parts.questions, parts.registration):
+        stop = partial(inputs.live.stop_of, inputs.id)
+        async with inputs.port.open(requests, inputs.settings, parts.questions, parts.registration, stop):
             await connection.start()
             feeders.start_soon(connection.run_audit)
             runner = JobRunner(requests, parts.outbound, parts.sender)

@@ -48,6 +48,10 @@ class LiveAccounts:
         finally:
             del self._accounts[account.id]
 
+    def stop_of(self, account: AccountId, session: SessionKey) -> bool:
+        """As `stop`, of one account: whether anything ran or waited."""
+        return bool(self.stop(session, account))
+
     def stop(self, session: SessionKey, account: AccountId | None = None) -> tuple[AccountId, ...]:
         """Stop the running turn of a conversation and drop what waits there, as `/stop` does.
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 import trio
+from attrs import frozen
 
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
@@ -28,6 +29,14 @@ from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="endpoints")
+
+
+@frozen(eq=False)
+class OpenEndpoints:
+    """An account's endpoints while they are registered; no `command` where native commands are off."""
+
+    buttons: ButtonEndpoint
+    command: CommandEndpoint | None = None
 
 
 def build_registry(accounts: Mapping[AccountId, Account], hooks: HookEndpoint | None = None) -> EndpointRegistry:
@@ -69,7 +78,7 @@ async def open_endpoints(
     plan: CallbackPlan,
     questions: Questions,
     registration: CommandRegistration,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[OpenEndpoints]:
     """Register an account's endpoints for as long as the block runs, and keep its slash commands on the server."""
     async with trio.open_nursery() as nursery:
         buttons = questions.buttons
@@ -85,6 +94,7 @@ async def open_endpoints(
                     buttons.bot_token, track(clicks.click), track(clicks.dialog), harmless, refused
                 )
                 stack.enter_context(registry.clicks(plan.account, endpoint))
+                command: CommandEndpoint | None = None
                 if plan.native:
                     handler = SlashCommandHandler(
                         requests, registration.commands, plan.specs, SlashTokenValidator(requests.services.api), models
@@ -96,5 +106,5 @@ async def open_endpoints(
                 else:
                     # Beside the account: it need not wait for the server to delete commands.
                     nursery.start_soon(registration.remove_all)
-                yield
+                yield OpenEndpoints(endpoint, command)
         nursery.cancel_scope.cancel()

@@ -19,6 +19,7 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.hooks import AgentHook, DeliverHook, Hook, HookKind, WakeHook, hook_trigger
 from oc_trio.core.inbound import EVENT_LABEL, InboundMessage
 from oc_trio.core.ledger import OutboxKind, OutboxState, Source
+from oc_trio.core.relayed import RelayedHook
 from oc_trio.core.targets import Target
 from oc_trio.errors import CallbackRefused, MattermostError, MattermostRejected, MattermostUnavailable, TargetError
 from oc_trio.ids import AccountId, AgentId, FileId, OutboxId, PostId, SessionKey, UserId
@@ -55,10 +56,11 @@ class HookTarget:
 
 @define(eq=False)
 class HookHandler:
-    """All accounts' hooks; an account is here for as long as it runs."""
+    """All accounts' hooks; an account is here for as long as it runs. `relay` takes those of other accounts."""
 
     default_account: AccountId
     new_id: Callable[[], str]
+    relay: Callable[[AccountId, RelayedHook], Awaitable[None]] | None = None
     _accounts: dict[AccountId, HookTarget] = field(init=False, factory=dict)
 
     @contextmanager
@@ -74,11 +76,20 @@ class HookHandler:
     async def take(self, kind: HookKind, hook: Hook) -> str:
         """Handle a hook and return its id; it is in the journal then. Raises CallbackRefused, StoreError."""
         name = AccountId(hook.account) if hook.account else self.default_account
+        # The same key gives the same trigger, so a caller that repeats its request gets the first result.
+        trigger = hook_trigger(kind, hook, self.new_id())
+        if name not in self._accounts and self.relay is not None:
+            await self.relay(name, RelayedHook(kind, hook, trigger))
+        else:
+            await self.handle(name, RelayedHook(kind, hook, trigger))
+        return trigger
+
+    async def handle(self, name: AccountId, named: RelayedHook) -> str:
+        """Handle a hook by an account that runs here. Raises CallbackRefused, StoreError."""
         account = self._accounts.get(name)
         if account is None:
             raise CallbackRefused(503, f"Account {name} is not running.")
-        # The same key gives the same trigger, so a caller that repeats its request gets the first result.
-        trigger = hook_trigger(kind, hook, self.new_id())
+        kind, hook, trigger = named.kind, named.hook, named.trigger
         try:
             await account.in_flight.track(_handle)(account, hook, trigger)
         except TargetError as problem:

@@ -8,6 +8,7 @@ async with port.open(requests, settings, questions, registration): # in each acc
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,20 +19,32 @@ from oc_trio.callbacks.endpoints import EndpointRegistry, HookEndpoint
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel
+from oc_trio.core.relayed import RelayedHook
 from oc_trio.core.targets import Target
+from oc_trio.errors import CallbackRefused
+from oc_trio.ids import AccountId, SessionKey
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.buttons import ButtonMaker
 from oc_trio.runtime.delivery.targets import TargetResolver
-from oc_trio.runtime.handlers.callback_urls import CallbackPlan, is_called_back, plan_callbacks, warn_unreachable
+from oc_trio.runtime.handlers.callback_urls import (
+    CallbackPlan,
+    is_called_back,
+    plan_callbacks,
+    warn_unreachable,
+)
 from oc_trio.runtime.handlers.command_shares import CommandShares, native_order
 from oc_trio.runtime.handlers.endpoints import build_registry, open_endpoints, serve_public, set_paths
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.runtime.handlers.in_flight import open_in_flight
 from oc_trio.runtime.handlers.questions import Questions
+from oc_trio.runtime.handlers.relay import Relay
+from oc_trio.runtime.handlers.relay_endpoints import RelayEndpoints, set_relayed
+from oc_trio.runtime.handlers.relayed_requests import RelayedHandlers, open_relayed_requests
 from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.tools.skills import SkillLibrary, find_skills
+from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
@@ -53,6 +66,7 @@ class PublicPort:
     bound: int = 0
     url: str = field(init=False, default="")
     shutdown: trio.Event = field(init=False, factory=trio.Event)
+    _relay: RelayEndpoints | None = field(init=False, default=None)
 
     @classmethod
     def of(cls, loaded: Loaded, clock: Clock) -> "PublicPort":
@@ -90,8 +104,25 @@ class PublicPort:
         gateway = old.gateway if self.url else fresh.config.gateway
         self.loaded = evolve(fresh, config=evolve(fresh.config, gateway=gateway, skills=old.skills))
         set_paths(self.registry, fresh.accounts)
+        self._set_relayed()
         self.hooks.default_account = fresh.default_account
         self.registry.hooks = _hook_endpoint(fresh, self.hooks)
+
+    def relay_by(self, relay: Relay, health: Health) -> None:
+        """From now on leave requests for accounts that don't run here to the process that serves them."""
+        self._relay = RelayEndpoints.of(relay, health)
+        self.hooks.relay = self._relay_hook
+        self._set_relayed()
+
+    def _set_relayed(self) -> None:
+        if self._relay is not None:
+            set_relayed(self.registry, self.loaded.accounts, self._relay)
+
+    async def _relay_hook(self, account: AccountId, hook: RelayedHook) -> None:
+        assert self._relay is not None, "hooks are relayed by it"
+        if account not in self.loaded.accounts:
+            raise CallbackRefused(503, f"Account {account} is not running.")
+        await self._relay.hook(account, hook)
 
     def plan(self, account: Account) -> CallbackPlan:
         return plan_callbacks(self.loaded.config, account, port=self.bound, skills=self.skills.commands)
@@ -108,9 +139,16 @@ class PublicPort:
 
     @asynccontextmanager
     async def open(
-        self, requests: RequestAdmission, settings: Account, questions: Questions, registration: CommandRegistration
+        self,
+        requests: RequestAdmission,
+        settings: Account,
+        questions: Questions,
+        registration: CommandRegistration,
+        stop: Callable[[SessionKey], bool],
     ) -> AsyncIterator[None]:
-        """Serve an account's commands, clicks and hooks for as long as the block runs."""
+        """Serve an account's commands, clicks and hooks for as long as the block runs; also those that arrived at other
+        processes, and wishes to `stop` a conversation.
+        """
         plan, services = self.plan(settings), requests.services
         if self.url:
             command_url = plan.command_url if plan.native else ""
@@ -120,14 +158,19 @@ class PublicPort:
             callbacks = evolve(callbacks, command_url=command_url, click_url=plan.click_url)
             services.health.update(plan.account, callbacks=callbacks)
         async with (
-            open_endpoints(requests, self.registry, plan, questions, registration),
+            open_endpoints(requests, self.registry, plan, questions, registration) as endpoints,
             trio.open_nursery() as nursery,
         ):
             delivery = HookDelivery(requests, questions.buttons, nursery)
             async with open_in_flight() as in_flight:
                 account = HookTarget(requests, locator(requests.services), delivery.deliver, in_flight)
+                handlers = RelayedHandlers(
+                    endpoints.buttons, endpoints.command, partial(self.hooks.handle, plan.account), stop
+                )
+                relay = self._relay.relay if self._relay is not None else None
                 with self.hooks.account(plan.account, account):
-                    yield
+                    async with open_relayed_requests(relay, services, handlers):
+                        yield
             # Posts that are still to be sent are in the outbox.
             nursery.cancel_scope.cancel()
 
