@@ -59,11 +59,12 @@ def with_journal(
     from oc_trio.core.cron_jobs import JobRefused
     from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreError, StoreUnusable
     from oc_trio.runtime.process.start import journal_location
-    from oc_trio.store.store import POSTGRES, open_store
+    from oc_trio.store.location import is_postgres
+    from oc_trio.store.store import open_store
 
     async def main(loaded: "Loaded") -> T:
         location: str | sqlite3.Connection = journal_location(loaded, create=create and not dry_run)
-        is_file = isinstance(location, str) and not location.startswith(POSTGRES)
+        is_file = isinstance(location, str) and not is_postgres(location)
         is_absent = is_file and not os.path.lexists(str(location))  # noqa: ASYNC240 - nothing else runs yet
         if is_absent and not create and (hint := service_state_hint(os.environ)):
             raise StoreError(f"there is no journal at {location}{hint}")

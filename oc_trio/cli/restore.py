@@ -32,8 +32,8 @@ def command(backup: Path, config_path: str | None) -> None:
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, StoreError, StoreUnusable
     from oc_trio.runtime.process.start import journal_location
+    from oc_trio.store.location import is_postgres
     from oc_trio.store.lock import file_lock
-    from oc_trio.store.store import POSTGRES
 
     try:
         loaded = load(config_path, os.environ, isolate=True, connect=False)
@@ -41,7 +41,7 @@ def command(backup: Path, config_path: str | None) -> None:
     except ConfigError as wrong:
         click.echo(f"oc-trio: {wrong}", err=True)
         sys.exit(EX_CONFIG)
-    if location.startswith(POSTGRES):
+    if is_postgres(location):
         click.echo("oc-trio: the journal is in PostgreSQL; restore it with pg_restore", err=True)
         sys.exit(EX_CONFIG)
     journal = Path(location)

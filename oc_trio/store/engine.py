@@ -114,6 +114,13 @@ class Driver(Protocol):
 
     def close(self) -> None: ...
 
+    def lock_schema(self) -> None:
+        """Within a transaction: waits until no other process changes the schema, and keeps it so to its end.
+
+        Raises StoreError where another process goes on for too long.
+        """
+        ...
+
     def backup(self, target: str, *, replace: bool = False) -> None:
         """Copies the committed state to a new file, or with `replace` over an earlier copy; may run in any thread."""
         ...

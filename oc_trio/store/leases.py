@@ -5,7 +5,10 @@ every write of a holder carries it (`fences`). SQLite has one process, which nee
 """
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from attrs import frozen
 
@@ -15,6 +18,10 @@ from oc_trio.ids import AccountId
 from oc_trio.lease import LEASE_SECONDS
 from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.store.engine import Driver, Engine, Row, Tx
+from oc_trio.store.inline_engine import InlineEngine
+from oc_trio.store.location import Purpose, driver_of
+from oc_trio.store.migrations import MIGRATIONS, refuse_outdated
+from oc_trio.store.writer import open_writer
 
 LEASE_MS = int(LEASE_SECONDS * 1000)
 # A dead process is still shown for a while, so that an operator sees which one it was.
@@ -50,7 +57,7 @@ def _read(tx: Tx, driver: Driver) -> Membership:
     )
 
 
-def _put_process(tx: Tx, driver: Driver, me: ProcessInfo, schema: int) -> None:
+def _put_process(tx: Tx, driver: Driver, me: ProcessInfo) -> None:
     tx.run(
         "INSERT INTO processes (id, host, pid, version, started_at, url, draining, accounts, schema, deadline)"  # noqa: S608
         f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {driver.now_sql} + ?) ON CONFLICT (id) DO UPDATE SET"
@@ -58,7 +65,7 @@ def _put_process(tx: Tx, driver: Driver, me: ProcessInfo, schema: int) -> None:
         " url = excluded.url, draining = excluded.draining, accounts = excluded.accounts, schema = excluded.schema,"
         " deadline = excluded.deadline",
         *(me.id, me.host, me.pid, me.version, me.started_at, me.url, int(me.draining), json.dumps(me.accounts)),
-        *(schema, LEASE_MS),
+        *(len(MIGRATIONS), LEASE_MS),
     )
 
 
@@ -104,16 +111,17 @@ class Leases:
     """Renews, acquires and releases leases. Each call is one transaction; all raise StoreError."""
 
     _engine: Engine
-    _schema: int
 
     async def beat(self, me: ProcessInfo, held: Mapping[AccountId, int]) -> Membership:
         """Says that this process lives, renews the leases of `held` (their epochs), and reads what there is then.
 
-        What was not renewed shows in the rows: it has another holder or another epoch.
+        What was not renewed shows in the rows: it has another holder or another epoch. Raises StoreUnusable once a
+        newer release has changed the journal so that this one can't go on beside it.
         """
 
         def work(tx: Tx) -> Membership:
-            _put_process(tx, self._engine.driver, me, self._schema)
+            refuse_outdated(tx)
+            _put_process(tx, self._engine.driver, me)
             _renew(tx, self._engine.driver, me.id, held)
             tx.run(f"DELETE FROM processes WHERE deadline < {self._engine.driver.now_sql} - ?", FORGET_MS)  # noqa: S608
             return _read(tx, self._engine.driver)
@@ -151,3 +159,15 @@ class Leases:
             tx.run("UPDATE leases SET holder = '', deadline = 0, since = 0 WHERE holder = ?", me)
 
         await self._engine.run(work)
+
+
+@asynccontextmanager
+async def open_leases(location: str | Path | sqlite3.Connection) -> AsyncIterator[Leases]:
+    """The leases of an open journal on a connection and in a thread of their own, with waits that are much shorter than
+    a lease: a renewal never queues behind the journal's writes.
+    """
+    if isinstance(location, sqlite3.Connection):
+        yield Leases(InlineEngine(location))
+        return
+    async with open_writer(driver_of(location, Purpose.LEASES)) as engine:
+        yield Leases(engine)

@@ -1,14 +1,18 @@
-"""PostgreSQL as a `Driver`: one psycopg connection, which both writes and holds the lock of the gateway.
+"""PostgreSQL as a `Driver`: one psycopg connection, all of whose waits are bounded, also where a pooler is in between.
 
-If the connection is lost, so is the lock: a gateway without the lock cannot write. psycopg comes with the extra
-`postgres`.
+Several processes may write at the same time; which of them may write for an account is in `fences`. psycopg comes with
+the extra `postgres`.
 """
 
 import functools
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
+from typing import Any, TypeVar
 
-from oc_trio.errors import StoreError, StoreUnusable
+from attrs import frozen
+
+from oc_trio.errors import RowLocked, StoreError, StoreUnusable
 from oc_trio.store.engine import Result
 
 try:
@@ -17,21 +21,50 @@ try:
 except ImportError as missing:
     raise StoreUnusable("PostgreSQL needs psycopg: install oc-trio with the extra `postgres`") from missing
 
-# Any number that is ours: the first half of the advisory lock's key, the schema is the second.
+T = TypeVar("T")
+
+# Any number that is ours: the first half of the advisory lock's key, the schema is the second. Releases before leases
+# held this lock for as long as they ran.
 LOCK_CLASS = 1_869_898_345
-# TCP keepalive ends a half-open connection within about a minute; a statement that hangs blocks the whole journal.
+# TCP keepalive ends a connection to a host that is gone; what answers TCP but nothing else is left to `WaitLimits`.
 SETTINGS = {
-    "connect_timeout": "5",
-    "keepalives_idle": "20",
-    "keepalives_interval": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
     "keepalives_count": "3",
-    "tcp_user_timeout": "30000",
+    "tcp_user_timeout": "10000",
     "application_name": "oc-trio",
 }
 # Errors about the values of a row: bad characters, numbers out of range, too long for an index, constraints.
 _OF_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
-STATEMENT_TIMEOUT_MS = 30_000
-LOCK_WAIT_MS = 1000
+# The server on the other end has become a standby, or ends: another connection may lead to another server.
+_OF_SERVER = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.CrashShutdown,
+    psycopg.errors.CannotConnectNow,
+)
+
+
+@frozen
+class WaitLimits:
+    """Milliseconds: of one statement, of the wait for a row that another process has locked, and of a pause within a
+    transaction, after which the server undoes it (a process that was stopped must not hold others up). In seconds: of
+    connecting, and without any answer from the server.
+    """
+
+    statement_ms: int
+    lock_ms: int
+    idle_ms: int
+    connect_seconds: int
+    silence_seconds: float
+
+
+STATEMENT_TIMEOUT_MS = 10_000
+JOURNAL = WaitLimits(STATEMENT_TIMEOUT_MS, 8000, 5000, 5, 12.0)
+# Of renewals: two that fail must fit into a lease.
+LEASES = WaitLimits(1500, 1000, 1500, 2, 2.0)
+# A new index on years of messages takes its time.
+MIGRATIONS = WaitLimits(3_600_000, 20_000, 60_000, 5, 3_630.0)
 
 
 @functools.lru_cache(maxsize=512)
@@ -39,8 +72,37 @@ def native(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
 
 
+class _Silence(psycopg.OperationalError):
+    """The server has not answered for too long."""
+
+
+def _bounded(steps: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
+    """What psycopg waits with, until `seconds` have passed without anything from the server."""
+    deadline = time.monotonic() + seconds
+    try:
+        awaited = next(steps)
+        while True:
+            ready = yield awaited
+            # psycopg asks again several times per second while there is nothing.
+            if not ready and time.monotonic() > deadline:
+                raise _Silence(f"the server has not answered for {seconds:g} s")
+            awaited = steps.send(ready)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that does not wait for ever for a server that has gone silent."""
+
+    silence_seconds = 0.0
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        return super().wait(_bounded(gen, self.silence_seconds) if self.silence_seconds else gen, *args, **options)
+
+
 class PostgresDriver:
-    """See `engine.Driver`. `exclusive` takes the lock: without it the connection is a reader beside the gateway."""
+    """See `engine.Driver`."""
 
     name = "postgres"
     serial = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -51,25 +113,44 @@ class PostgresDriver:
     for_key_share = " FOR KEY SHARE"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
 
-    def __init__(self, url: str, *, exclusive: bool = True) -> None:
+    def __init__(self, url: str, limits: WaitLimits = JOURNAL) -> None:
         self._url = url
-        self._exclusive = exclusive
-        self._connection: psycopg.Connection | None = None
+        self._limits = limits
+        self._connection: _Connection | None = None
+        self._begin = b"BEGIN"
+        self._is_doubtful = False
 
-    def _connect(self) -> psycopg.Connection:
+    def _connect(self) -> _Connection:
         url_settings = self._url_settings()
         # What the operator wrote into the URL goes before our own.
-        settings = {key: value for key, value in SETTINGS.items() if key not in url_settings}
+        ours = SETTINGS | {"connect_timeout": str(self._limits.connect_seconds)}
+        settings = {key: value for key, value in ours.items() if key not in url_settings}
         # autocommit: transactions begin only where `begin` says so.
-        connection = psycopg.connect(self._url, autocommit=True, **settings)  # type: ignore[arg-type]
+        connection = _Connection.connect(self._url, autocommit=True, **settings)  # type: ignore[arg-type]
+        connection.silence_seconds = self._limits.silence_seconds
         try:
-            connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
-            if self._exclusive:
-                self._lock(connection)
-        except (psycopg.Error, StoreError):
+            self._set_limits(connection)
+        except psycopg.Error:
             connection.close()
             raise
+        self._is_doubtful = False
         return connection
+
+    def _set_limits(self, connection: _Connection) -> None:
+        limits = {
+            "statement_timeout": self._limits.statement_ms,
+            "lock_timeout": self._limits.lock_ms,
+            "idle_in_transaction_session_timeout": self._limits.idle_ms,
+        }
+        if is_pooled(connection):
+            # The next transaction may be another server connection's: nothing may be kept in a session. Statements that
+            # psycopg prepares by itself are such a thing.
+            connection.prepare_threshold = None
+            local = [f"SET LOCAL {name} = {value}" for name, value in limits.items()]
+            self._begin = "; ".join(["BEGIN", *local]).encode()
+        else:
+            connection.execute("; ".join(f"SET {name} = {value}" for name, value in limits.items()).encode())
+            self._begin = b"BEGIN"
 
     def _url_settings(self) -> dict[str, object]:
         """Parses the URL ourselves: libpq's error messages quote parts of it, which may be parts of the password."""
@@ -83,21 +164,16 @@ class PostgresDriver:
             raise StoreUnusable("the store's URL can't be read: special characters in its password must be %-encoded")
         return settings
 
-    @staticmethod
-    def _lock(connection: psycopg.Connection) -> None:
-        """Takes a session-level advisory lock, which the server releases when this connection ends.
-
-        Waits a second for it, because the server takes a moment to notice that the previous gateway has gone.
-        """
-        connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}".encode())
+    def lock_schema(self) -> None:
+        assert self._connection is not None
+        lock = "SELECT pg_advisory_xact_lock(%s::int, hashtext(current_schema()))"
         try:
-            connection.execute("SELECT pg_advisory_lock(%s::int, hashtext(current_schema()))", (LOCK_CLASS,))
+            self._connection.execute(lock, (LOCK_CLASS,))
         except psycopg.errors.LockNotAvailable:
-            raise StoreError(
-                f"another gateway is using the PostgreSQL database {connection.info.dbname}; "
-                "stop it, or give this one a database or schema of its own"
+            raise RowLocked(
+                f"another gateway is using the PostgreSQL database {self._connection.info.dbname}, and is of a release "
+                "that shares it with nobody, or changes its schema right now: stop the older one"
             ) from None
-        connection.execute("SET lock_timeout = 0")
 
     def problem(self, error: Exception) -> str:
         return " ".join(str(error).split())  # libpq's messages have several lines
@@ -118,19 +194,24 @@ class PostgresDriver:
     def begin(self) -> None:
         if self._connection is not None and not self._connection.closed:
             try:
-                self._connection.execute("BEGIN")
+                self._connection.execute(self._begin, prepare=False)
             except psycopg.OperationalError:
                 # The connection died while idle, before this transaction did anything: connect again.
                 self.close()
             else:
                 return
+        self.close()
         self._connection = self._connect()
-        self._connection.execute("BEGIN")
+        self._connection.execute(self._begin, prepare=False)
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> Result:
         assert self._connection is not None
-        # None, not an empty sequence: with parameters psycopg would take each % of the statement for a placeholder.
-        cursor = self._connection.execute(native(sql), params or None)
+        try:
+            # None, not an empty sequence: with parameters psycopg would take each % of the statement for a placeholder.
+            cursor = self._connection.execute(native(sql), params or None)
+        except (_Silence, *_OF_SERVER):
+            self._is_doubtful = True
+            raise
         return (cursor.fetchall() if cursor.description else []), cursor.rowcount
 
     def commit(self) -> None:
@@ -138,6 +219,9 @@ class PostgresDriver:
 
     def rollback(self) -> None:
         if self._connection is None:
+            return
+        if self._is_doubtful:
+            self.close()
             return
         try:
             self._connection.execute("ROLLBACK")
@@ -158,3 +242,9 @@ class PostgresDriver:
 
     def size(self) -> int:
         return 0
+
+
+def is_pooled(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Whether there is a pooler such as PgBouncer in between: it gives its clients process ids of its own."""
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return row is None or row[0] != connection.info.backend_pid

@@ -170,6 +170,9 @@ class SqliteDriver:
             self._connection.close()
             self._connection = None
 
+    def lock_schema(self) -> None:
+        """Nothing to do: a transaction has the whole file."""
+
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
         """A separate connection, so that a long read does not block the writer; the adopted one if there is one."""

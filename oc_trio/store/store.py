@@ -22,12 +22,13 @@ from oc_trio.store.cron import Cron
 from oc_trio.store.cron_jobs import CronJobs
 from oc_trio.store.cron_runs import CronRuns
 from oc_trio.store.damage import damaged_rows
-from oc_trio.store.engine import Driver, Engine
+from oc_trio.store.engine import Engine
 from oc_trio.store.explain import PostLife, explain
 from oc_trio.store.fences import FencedEngine
 from oc_trio.store.inline_engine import InlineEngine
 from oc_trio.store.installation import Installations
 from oc_trio.store.leases import Leases
+from oc_trio.store.location import Purpose, driver_of, is_postgres
 from oc_trio.store.lock import file_lock
 from oc_trio.store.migrations import migrate, require_current
 from oc_trio.store.obligations import Obligations
@@ -40,14 +41,11 @@ from oc_trio.store.relayed import Relayed
 from oc_trio.store.restored import Restored
 from oc_trio.store.resume import Resume
 from oc_trio.store.sessions import Sessions
-from oc_trio.store.sqlite import SqliteDriver
 from oc_trio.store.transcripts import Transcripts
 from oc_trio.store.turns import Turns
 from oc_trio.store.usage import UsageRows
 from oc_trio.store.watermarks import Watermarks
 from oc_trio.store.writer import open_writer
-
-POSTGRES = ("postgresql://", "postgres://")
 
 
 @frozen
@@ -136,39 +134,35 @@ def _store(engine: Engine, schema: int, leases: Leases | None = None) -> Store:
         restored=Restored(engine),
         recent=Recent(engine),
         relayed=Relayed(engine),
-        leases=leases or Leases(engine, schema),
+        leases=leases or Leases(engine),
         schema=schema,
         engine=engine,
     )
-
-
-def _driver(location: str, exclusive: bool) -> Driver:
-    if location.startswith(POSTGRES):
-        # Only here: psycopg comes with an extra and costs more to import than the rest of the store.
-        from oc_trio.store.postgres import PostgresDriver
-
-        return PostgresDriver(location, exclusive=exclusive)
-    return SqliteDriver(Path(location), create=exclusive)
 
 
 @asynccontextmanager
 async def open_store(location: str | Path | sqlite3.Connection, *, exclusive: bool = True) -> AsyncIterator[Store]:
     """Opens the journal: a file's path, a `postgresql://` URL, or an sqlite3 connection to use in the event loop.
 
-    `exclusive` takes the gateway's lock and migrates. Without it (a command beside a running gateway) the schema must
-    be current already, and nothing is created. Raises StoreError if in use, unreachable, too new or damaged.
+    `exclusive` takes the lock of an SQLite file, and migrates. Without it (a command beside a running gateway) the
+    schema must be current already, and nothing is created. Raises StoreError if in use, unreachable, too new or
+    damaged.
     """
     async with AsyncExitStack() as stack:
         if isinstance(location, sqlite3.Connection):
             inline = InlineEngine(location)
             yield _store(inline, await migrate(inline, copy_to=None))
             return
-        driver = _driver(str(location), exclusive)
-        is_file = isinstance(driver, SqliteDriver)
-        # Before the connection: opening the file could already change it. PostgreSQL's lock comes with its connection.
+        is_file = not is_postgres(location)
+        # Before the connection: opening the file could already change it.
         if exclusive and is_file:
             stack.enter_context(file_lock(Path(f"{location}.lock")))
-        engine = await stack.enter_async_context(open_writer(driver))
-        copy_to = str(location) if is_file else None
-        version = await migrate(engine, copy_to=copy_to) if exclusive else await require_current(engine)
+        elif exclusive:
+            async with open_writer(driver_of(location, Purpose.MIGRATIONS)) as patient:
+                await migrate(patient, copy_to=None)
+        engine = await stack.enter_async_context(open_writer(driver_of(location, create=exclusive)))
+        if exclusive and is_file:
+            version = await migrate(engine, copy_to=str(location))
+        else:
+            version = await require_current(engine)
         yield _store(engine, version)

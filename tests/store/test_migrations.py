@@ -2,14 +2,21 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
+import trio
+from attrs import evolve
 
 from oc_trio.errors import StoreError, StoreUnusable
+from oc_trio.store.engine import Engine
 from oc_trio.store.migrations import MIGRATIONS, migrate, require_current, schema_version
+from oc_trio.store.postgres import LOCK_CLASS, PostgresDriver
+from oc_trio.store.postgres import MIGRATIONS as WAITS
 from oc_trio.store.sqlite import SqliteDriver
-from oc_trio.store.store import open_store
+from oc_trio.store.store import Store, open_store
 from oc_trio.store.writer import open_writer
 from tests.store.rows import Location
+from tests.store.test_leases import NORTH
 
 ONE = ("CREATE TABLE a (serial <serial>, n BIGINT)", "INSERT INTO a (n) VALUES (7)")
 TWO = ("ALTER TABLE a ADD COLUMN m BIGINT NOT NULL DEFAULT 0",)
@@ -105,3 +112,70 @@ async def test_a_reader_does_not_migrate(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="start the gateway"):
             await require_current(engine)
         assert await engine.run(lambda tx: tx.all("SELECT name FROM sqlite_master")) == []
+
+
+async def processes(engine: Engine, schema: int, alive: bool) -> None:
+    """Let a process that knows `schema` use the journal."""
+    at = "9" * 15 if alive else "1"
+    await engine.run(
+        lambda tx: tx.run(
+            "INSERT INTO processes (id, host, pid, version, schema, url, started_at, deadline, draining, accounts)"
+            " VALUES ('p', 'north', 7, '1.0', ?, '', 0, ?, 0, '[]')",
+            *(schema, int(at)),
+        )
+    )
+
+
+async def test_an_older_program_goes_on_beside_what_it_does_not_know(store: Store) -> None:
+    """Where a migration says so: it is let in again, and a process that runs learns nothing of it."""
+    engine, known = store._engine, len(MIGRATIONS)
+    await migrate(engine, copy_to=None, migrations=[*MIGRATIONS, ONE], compatible_from={known + 1: known})
+
+    assert await require_current(engine) == known + 1
+    assert await migrate(engine, copy_to=None) == known + 1
+    await store.leases.beat(NORTH, {})
+    await store.leases.leave(NORTH.id)
+
+    await migrate(engine, copy_to=None, migrations=[*MIGRATIONS, ONE, TWO])
+    for refused in (require_current(engine), migrate(engine, copy_to=None), store.leases.beat(NORTH, {})):
+        with pytest.raises(StoreUnusable, match=f"schema {known + 2}, this oc_trio knows {known}"):
+            await refused
+
+
+async def test_processes_of_an_older_release_stop_first(store: Store) -> None:
+    """Where they can't go on beside the new schema: nothing is changed while one of them lives, and it is named."""
+    engine, known = store._engine, len(MIGRATIONS)
+    await processes(engine, known, alive=True)
+    with pytest.raises(StoreError, match=r"process 7 on north \(oc-trio 1.0\) uses the journal"):
+        await migrate(engine, copy_to=None, migrations=[*MIGRATIONS, ONE])
+    assert await schema_version(engine) == known
+
+    await engine.run(lambda tx: tx.run("DELETE FROM processes"))
+    await processes(engine, known, alive=False)
+    assert await migrate(engine, copy_to=None, migrations=[*MIGRATIONS, ONE]) == known + 1
+
+
+@pytest.mark.postgres
+async def test_processes_that_start_at_once_migrate_once(postgres_url: str) -> None:
+    """Each of them gets the same journal, and none an error."""
+    schemas: list[int] = []
+
+    async def start() -> None:
+        async with open_store(postgres_url) as store:
+            schemas.append(store.schema)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(start)
+    assert schemas == [len(MIGRATIONS)] * 4
+
+
+@pytest.mark.postgres
+async def test_a_gateway_that_shares_with_nobody_is_left_alone(postgres_url: str) -> None:
+    """A release from before leases holds the database's lock for as long as it runs: the next one changes nothing."""
+    async with open_writer(PostgresDriver(postgres_url, evolve(WAITS, lock_ms=30))) as engine:
+        with psycopg.connect(postgres_url, autocommit=True) as older:
+            older.execute("SELECT pg_advisory_lock(%s::int, hashtext(current_schema()))", (LOCK_CLASS,))
+            with pytest.raises(StoreError, match="another gateway is using the PostgreSQL database postgres"):
+                await migrate(engine, copy_to=None)
+        assert await migrate(engine, copy_to=None) == len(MIGRATIONS)

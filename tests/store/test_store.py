@@ -20,7 +20,7 @@ async def test_a_journal_is_there_when_it_is_opened_again(location: Location) ->
         assert [item.trigger for item in await store.obligations.open_for(ACCOUNT)] == ["p1"]
 
 
-@pytest.mark.parametrize("location", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)
 async def test_one_gateway_per_state(location: Location) -> None:
     """The second is refused with a message, a reader is let in, and afterwards the place is free."""
     async with open_store(location) as store:
