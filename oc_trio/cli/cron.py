@@ -13,7 +13,7 @@ from oc_trio.cli.cron_journal import (
     job_line,
     json_option,
     run_fields,
-    tell_gateway,
+    tell_gateways,
     with_jobs,
 )
 from oc_trio.cli.cron_options import refuse_theirs
@@ -183,10 +183,10 @@ def run_(
         scheduled = states.find(job)
         pick_account(states.loaded, scheduled.account or None)
         run = run_by_hand(scheduled.id, account_of(scheduled, states.loaded), now_ms(), uuid4().hex[:12])
-        if not tell_gateway(states.loaded):
+        if not await tell_gateways(store, states.loaded):
             return await _run_here(store, states, scheduled, run)
         await store.cron_runs.record(run)
-        tell_gateway(states.loaded)
+        await tell_gateways(store, states.loaded)
         run = await wait_for_run(store, run, seconds=seconds if wait else 0, every=every)
         return run, "gateway", 0
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import evolve
 
-from oc_trio.cli.cron_journal import EXIT_CODES, job_argument, job_line, json_option, tell_gateway, when_next, with_jobs
+from oc_trio.cli.cron_journal import (
+    EXIT_CODES,
+    job_argument,
+    job_line,
+    json_option,
+    tell_gateways,
+    when_next,
+    with_jobs,
+)
 from oc_trio.cli.cron_options import changed_job, job_of, job_options, read_texts, refuse_theirs, timing_of
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.journal import now_ms, print_json
@@ -50,7 +58,7 @@ def add(schedule: str | None, words: str | None, config_path: str | None, *, as_
 
         check_job(wanted, states.loaded, now)
         job = await store.cron_jobs.add(wanted, now, states.loaded.config.cron.jobs)
-        is_told = tell_gateway(states.loaded)
+        is_told = await tell_gateways(store, states.loaded)
         return {**(await job_states(store, states.loaded)).fields(job, now), "gatewayTold": is_told}
 
     fields = with_jobs(config_path, work, change=True)
@@ -145,7 +153,7 @@ def _changed(
         after = await store.cron_jobs.change(scheduled.id, checked, now)
         if after is None:
             raise JobRefused(f"{scheduled.id} is gone")
-        is_told = tell_gateway(states.loaded)
+        is_told = await tell_gateways(store, states.loaded)
         return {**(await job_states(store, states.loaded)).fields(after, now), "gatewayTold": is_told}
 
     return with_jobs(config_path, work, change=True)
@@ -165,7 +173,7 @@ def rm(job: str, config_path: str | None, *, as_json: bool) -> None:
             "id": scheduled.id,
             "name": scheduled.label,
             "removed": removed,
-            "gatewayTold": tell_gateway(states.loaded),
+            "gatewayTold": await tell_gateways(store, states.loaded),
         }
 
     fields = with_jobs(config_path, work, change=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oc_trio.cli.cron_journal import EXIT_CODES, json_option, tell_gateway, with_jobs
+from oc_trio.cli.cron_journal import EXIT_CODES, json_option, tell_gateways, with_jobs
 from oc_trio.cli.cron_options import refuse_theirs
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
@@ -56,7 +56,7 @@ def import_(
         imported = await import_jobs(store, states, carried, now, dry_run=dry_run)
         if not dry_run:
             # A running gateway looks at the jobs now, rather than within half a minute.
-            tell_gateway(states.loaded)
+            await tell_gateways(store, states.loaded)
         return imported
 
     imported = with_jobs(config_path, work, change=not dry_run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from oc_trio.cli.edge import harmless
-from oc_trio.cli.journal import with_journal
+from oc_trio.cli.journal import now_ms, with_journal
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -52,15 +52,22 @@ def with_jobs(
     return result
 
 
-def tell_gateway(loaded: "Loaded") -> bool:
-    """Have the running gateway look at the jobs now; False where none answers. It looks every half minute, too."""
+async def tell_gateways(store: "Store", loaded: "Loaded") -> bool:
+    """Have the running gateways look at the jobs now; False where there is none. They look every half minute, too."""
+    from uuid import uuid4
+
     from oc_trio.cli.admin_socket import NoAnswerError, ask
+    from oc_trio.core.relayed import NoticeKind
     from oc_trio.runtime.process.admin import admin_socket
 
     try:
+        # It tells the others.
         ask(admin_socket(loaded), "/cron/changed", "POST")
     except NoAnswerError:
-        return False
+        if not any(process.is_alive for process in (await store.leases.read()).processes):
+            return False
+        # None on this machine, but on others.
+        await store.relayed.announce(uuid4().hex, NoticeKind.JOBS.value, "", now_ms())
     return True
 
 

@@ -1,11 +1,13 @@
 """`oc-trio sessions`: lists, shows and resets the conversations in the journal, stops those that are running."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from oc_trio.cli.edge import harmless
+from oc_trio.cli.exits import EX_UNAVAILABLE
 from oc_trio.cli.journal import (
     EXIT_CODES,
     account_id,
@@ -122,21 +124,46 @@ def reset(key: str, config_path: str | None, account: str | None, *, as_json: bo
 def stop(key: str, config_path: str | None, account: str | None, *, as_json: bool) -> None:
     """Stop the answer that the running gateway writes in the conversation KEY, and drop what waits, as /stop does.
 
+    With a journal that several gateways share, it may be another machine's.
+
     Exit codes: 0 stopped, 1 nothing is running there, 69 no gateway is running, 77 its socket is another user's, 78
     the configuration is wrong.
     """
-    from oc_trio.cli.admin_socket import act_or_exit, load_unconnected
+    from oc_trio.cli.admin_socket import NoAnswerError, act, load_unconnected
     from oc_trio.runtime.process.admin import admin_socket
 
     # Session keys are lower case.
-    fields = {"session": key.strip().lower(), "account": account_id(account) or ""}
-    is_done, text = act_or_exit(admin_socket(load_unconnected(config_path)), "stop", fields)
+    fields, loaded = (
+        {"session": key.strip().lower(), "account": account_id(account) or ""},
+        load_unconnected(config_path),
+    )
+    try:
+        is_done, text = act(admin_socket(loaded), "stop", fields)
+    except NoAnswerError as refusal:
+        stopped = _stop_elsewhere(config_path, loaded, fields) if refusal.exit_code == EX_UNAVAILABLE else None
+        if stopped is None:
+            click.echo(f"oc-trio: {refusal}", err=True)
+            sys.exit(refusal.exit_code)
+        is_done, text = stopped
     if not is_done:
         fail(text)
     elif as_json:
         print_json({"key": fields["session"], "stopped": True})
     else:
         click.echo(harmless(text))
+
+
+def _stop_elsewhere(config_path: str | None, loaded: "Loaded", fields: dict[str, str]) -> tuple[bool, str] | None:
+    """What gateways on other machines make of it; None where there is none."""
+    from oc_trio.ids import SessionKey
+    from oc_trio.runtime.operator.stop_session import stop_by_journal
+    from oc_trio.runtime.process.start import journal_location
+    from oc_trio.store.store import POSTGRES
+
+    if not str(journal_location(loaded, create=False)).startswith(POSTGRES):
+        return None
+    session, account = SessionKey(fields["session"]), account_id(fields["account"])
+    return with_journal(config_path, lambda store, _loaded: stop_by_journal(store, session, account))
 
 
 async def _find(store: "Store", key: str, account: str | None) -> "SessionRow | None":

@@ -48,6 +48,13 @@ class RelayedState(Enum):
     ENDED = "ended"
 
 
+class NoticeKind(Enum):
+    """What one process wants all others to do: read their configuration again, look at the scheduled jobs."""
+
+    RELOAD = "reload"
+    JOBS = "jobs"
+
+
 @frozen
 class RelayedHook:
     """A hook with the trigger under which it is admitted, however often it is handled."""

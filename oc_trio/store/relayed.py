@@ -40,6 +40,7 @@ class ProcessNotice:
     id: str
     kind: str
     process: str
+    created_at: int
 
 
 _OPEN = "SELECT id, account, kind, body, process, created_at, state FROM relayed WHERE state <> 'ended'"
@@ -75,10 +76,22 @@ class Relayed:
 
         return await self._engine.run(write)
 
-    async def accounts(self) -> frozenset[AccountId]:
-        """The accounts that have open rows."""
-        rows = await self._engine.run(lambda tx: tx.all("SELECT DISTINCT account FROM relayed WHERE state <> 'ended'"))
-        return frozenset(AccountId(row[0]) for row in rows)
+    async def look(self) -> tuple[frozenset[AccountId], tuple[ProcessNotice, ...]]:
+        """The accounts that have open rows, and the latest notices, newest first.
+
+        Which notices are new, the reader remembers by their ids: one that was written first may be committed, and so
+        seen, after another.
+        """
+
+        def read(tx: Tx) -> tuple[frozenset[AccountId], tuple[ProcessNotice, ...]]:
+            accounts = tx.all("SELECT DISTINCT account FROM relayed WHERE state <> 'ended'")
+            notices = tx.all(
+                "SELECT id, kind, process, created_at FROM relayed WHERE account = '' ORDER BY serial DESC LIMIT ?",
+                MAX_NOTICES,
+            )
+            return frozenset(AccountId(row[0]) for row in accounts), tuple(ProcessNotice(*row) for row in notices)
+
+        return await self._engine.run(read)
 
     async def open_for(self, account: AccountId) -> tuple[RelayedRow, ...]:
         """The oldest open rows of an account, in the order in which they came."""
@@ -142,15 +155,3 @@ class Relayed:
         """Gives all other processes a notice."""
         row = RelayedRow(id_, EVERYBODY, kind, "", process, at, "ended")
         await self._engine.run(lambda tx: _insert(tx, row, at))
-
-    async def notices(self) -> tuple[ProcessNotice, ...]:
-        """The latest notices, newest first. Which of them are new, the reader remembers by their ids: one that was
-        written first may be committed, and so seen, after another.
-        """
-        rows = await self._engine.run(
-            lambda tx: tx.all(
-                "SELECT id, kind, process FROM relayed WHERE account = ? ORDER BY serial DESC LIMIT ?",
-                *(EVERYBODY, MAX_NOTICES),
-            )
-        )
-        return tuple(ProcessNotice(*map(str, row)) for row in rows)

@@ -20,7 +20,7 @@ async def test_rows_are_read_in_the_order_in_which_they_came(store: Store) -> No
         ("r0", "taken"),
         ("r1", "waiting"),
     ]
-    assert await store.relayed.accounts() == {ACCOUNT, OTHER}
+    assert await store.relayed.look() == (frozenset({ACCOUNT, OTHER}), ())
     (row,) = await store.relayed.open_for(OTHER)
     assert row == evolve(ROW, id="r2", account=OTHER)
 
@@ -90,11 +90,11 @@ async def test_notices_are_no_requests(store: Store) -> None:
         await store.relayed.announce(f"n{number}", "reload", "p1", 1000)
     await store.relayed.announce("n0", "reload", "p1", 1000)  # tried again
 
-    notices = await store.relayed.notices()
+    accounts, notices = await store.relayed.look()
 
     assert [notice.id for notice in notices] == [f"n{number}" for number in range(MAX_NOTICES + 1, 1, -1)]
-    assert (notices[0].kind, notices[0].process) == ("reload", "p1")
-    assert await store.relayed.accounts() == frozenset()
+    assert (notices[0].kind, notices[0].process, notices[0].created_at) == ("reload", "p1", 1000)
+    assert accounts == frozenset()
 
 
 async def test_what_has_ended_is_pruned_after_an_hour_and_what_nobody_takes_after_a_week(store: Store) -> None:

@@ -1,13 +1,16 @@
 """Hands requests for accounts that this process does not serve to the one that does, through the journal.
 
+Notices to all other processes take the same way: to read their configuration again, to look at the scheduled jobs.
+
     relay = Relay(store, clock, metrics, process)
     nursery.start_soon(relay.run)
     answer = await relay.ask(account, request, seconds=2.0)    # None: nobody answered in time, and the row stays
+    relay.announce(NoticeKind.RELOAD)
 
 Which endpoints ask is in `relay_endpoints`; who handles the rows is in `relayed_requests`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -15,11 +18,19 @@ import trio
 from attrs import define, field
 
 from oc_trio.callbacks.app import UNAVAILABLE
-from oc_trio.core.relayed import MAX_BODY, RelayedAnswer, RelayedRequest, encode_request, kind_of
+from oc_trio.core.relayed import (
+    MAX_BODY,
+    NoticeKind,
+    RelayedAnswer,
+    RelayedRequest,
+    StopSession,
+    encode_request,
+    kind_of,
+)
 from oc_trio.errors import CallbackRefused, StoreError, StoreUnusable
-from oc_trio.ids import AccountId
+from oc_trio.ids import AccountId, SessionKey
 from oc_trio.runtime.clock import Clock
-from oc_trio.store.relayed import RelayedRow
+from oc_trio.store.relayed import ProcessNotice, RelayedRow
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -33,6 +44,11 @@ ANSWER_SECONDS = 2.0
 LOOK_SECONDS, IDLE_LOOK_SECONDS = 0.1, 0.5
 # Open rows of one account: as many requests as hundreds of people make while an account changes its process.
 MAX_OPEN_ROWS = 500
+# An operator waits, and a command that asks the gateway gives up after 5 s.
+STOP_SECONDS = 3.0
+# A notice of the last moments before the start is followed, too: it may be about a file that had been read by then.
+# Clocks of machines differ.
+FOLLOWED_MS = 10_000
 
 
 @define(eq=False)
@@ -53,8 +69,15 @@ class Relay:
     process: str
     _callers: dict[str, _Caller] = field(init=False, factory=dict)
     _handlers: dict[AccountId, Wakeup] = field(init=False, factory=dict)
+    _followers: dict[str, Callable[[], object]] = field(init=False, factory=dict)
+    _known_notices: frozenset[str] = field(init=False, default=frozenset())
+    _to_announce: set[NoticeKind] = field(init=False, factory=set)
+    _began_ms: int = field(init=False)
     _wakeup: Wakeup = field(init=False, factory=Wakeup)
     _is_failing: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._began_ms = self.clock.now_ms()
 
     async def ask(
         self, account: AccountId, request: RelayedRequest, *, seconds: float = ANSWER_SECONDS, withdraw: bool = False
@@ -86,6 +109,15 @@ class Relay:
             log.info("nobody has answered yet for an account", account=account, kind=kind, withdrawn=withdraw)
         return answer
 
+    def announce(self, kind: NoticeKind) -> None:
+        """Let all other processes have a notice, as soon as the journal takes it. Never waits."""
+        self._to_announce.add(kind)
+        self._wakeup.set()
+
+    def follow(self, kind: NoticeKind, act: Callable[[], object]) -> None:
+        """Call `act`, which never waits, at each notice of that kind from another process."""
+        self._followers[kind.value] = act
+
     def wake(self, account: AccountId | None = None) -> None:
         """Look at the journal now; also have `account` look for requests, if this process serves it by now."""
         if account is not None and account in self._handlers:
@@ -105,7 +137,7 @@ class Relay:
                 del self._handlers[account]
 
     async def run(self) -> NoReturn:
-        """Read answers for those who wait, and wake accounts that have requests."""
+        """Read answers for those who wait, wake accounts that have requests, write notices and follow them."""
         while True:
             try:
                 await self._look()
@@ -128,10 +160,22 @@ class Relay:
                 if caller is not None and text:
                     caller.answer = _read(text)
                     caller.answered.set()
-        if self._handlers:
-            for account in await self.store.relayed.accounts():
-                if account in self._handlers:
-                    self._handlers[account].set()
+        for kind in sorted(self._to_announce, key=lambda each: each.value):
+            await self.store.relayed.announce(self.clock.new_id(), kind.value, self.process, self.clock.now_ms())
+            self._to_announce.discard(kind)
+        accounts, notices = await self.store.relayed.look()
+        for account in accounts:
+            if account in self._handlers:
+                self._handlers[account].set()
+        self._follow(notices)
+
+    def _follow(self, notices: tuple[ProcessNotice, ...]) -> None:
+        for notice in reversed(notices):
+            is_new = notice.id not in self._known_notices and notice.created_at > self._began_ms - FOLLOWED_MS
+            if is_new and notice.process != self.process and notice.kind in self._followers:
+                log.info("a notice of another process", kind=notice.kind, process=notice.process)
+                self._followers[notice.kind]()
+        self._known_notices = frozenset(notice.id for notice in notices)
 
     async def _give_up(self, id_: str, *, withdraw: bool) -> RelayedAnswer | None:
         try:
@@ -143,6 +187,19 @@ class Relay:
 
     def _count(self, kind: str, result: str) -> None:
         self.metrics.relayed.labels(kind, result).inc()
+
+
+async def stop_elsewhere(relay: Relay, session: SessionKey, account: AccountId | None) -> bool | None:
+    """Stop a conversation that another process serves: whether anything ran or waited; None where nobody answered,
+    and nothing will be stopped. Without `account` it is the one that the journal names. Raises StoreError.
+    """
+    if account is None:
+        row = await relay.store.sessions.get(session)
+        if row is None:
+            return False
+        account = row.account
+    answer = await relay.ask(account, StopSession(session), seconds=STOP_SECONDS, withdraw=True)
+    return None if answer is None or answer.is_refused else answer.value is True
 
 
 def _read(text: str) -> RelayedAnswer:

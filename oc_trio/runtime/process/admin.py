@@ -13,6 +13,7 @@ from oc_trio.ids import AccountId
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.round_trips import RoundTrip
+from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
@@ -55,6 +56,7 @@ class AdminInputs:
     keep_secret: Callable[[str], None] = lambda _secret: None
     round_trips: Callable[[], Awaitable[tuple[RoundTrip, ...]]] | None = None
     jobs_changed: Callable[[], None] | None = None
+    relay: Relay | None = None
 
 
 async def run_admin(inputs: AdminInputs) -> None:
@@ -105,7 +107,7 @@ def admin_app(inputs: AdminInputs) -> "AdminApp":
         now_ms,
         shows_text=config.gateway.admin.show_text,
     )
-    actions = OperatorActions(inputs.accounts, inputs.store, inputs.loaded, inputs.dependencies, now_ms)
+    actions = OperatorActions(inputs.accounts, inputs.store, inputs.loaded, inputs.dependencies, now_ms, inputs.relay)
     return build_admin_app(
         inputs.health,
         inputs.metrics,

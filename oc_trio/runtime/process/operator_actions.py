@@ -9,11 +9,12 @@ from attrs import frozen
 
 from oc_trio.admin.operator_page import ActionRefused, PerformAction
 from oc_trio.config.load import Loaded
-from oc_trio.errors import StoreError
+from oc_trio.errors import CallbackRefused, StoreError
 from oc_trio.ids import AccountId, SessionKey
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.pairing_decision import approve, dismiss
+from oc_trio.runtime.handlers.relay import Relay, stop_elsewhere
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 
@@ -25,13 +26,14 @@ NOTIFY = "notify"
 
 @frozen(eq=False)
 class OperatorActions:
-    """`loaded` gives the configuration as it is now."""
+    """`loaded` gives the configuration as it is now, `relay` the way to accounts that other processes serve."""
 
     accounts: LiveAccounts
     store: Store
     loaded: Callable[[], Loaded]
     dependencies: Dependencies
     now_ms: Callable[[], int]
+    relay: Relay | None = None
 
     def by_name(self) -> Mapping[str, PerformAction]:
         return {STOP: self.stop, APPROVE: self.approve, DISMISS: self.dismiss}
@@ -40,10 +42,22 @@ class OperatorActions:
         """`session`, `account` (may be empty): stop the running turn, and drop what waits. Raises ActionRefused."""
         session, account = _required(fields, "session"), _account(fields)
         stopped = self.accounts.stop(SessionKey(session), account)
-        if not stopped:
+        if not stopped and not await self._stop_elsewhere(SessionKey(session), account):
             raise ActionRefused("Nothing is running there any more.")
         log.info("an operator stopped a turn", by="local", session=session, accounts=stopped)
         return f"Stopped: {session}"
+
+    async def _stop_elsewhere(self, session: SessionKey, account: AccountId | None) -> bool:
+        """Whether another process had anything to stop. Raises ActionRefused."""
+        if self.relay is None or any(live.id == account for live in self.accounts):
+            return False
+        try:
+            is_stopped = await stop_elsewhere(self.relay, session, account)
+        except (StoreError, CallbackRefused) as problem:
+            raise ActionRefused(f"The journal failed, and nothing was stopped: {problem}") from problem
+        if is_stopped is None:
+            raise ActionRefused("No process that serves the account answers now, and nothing was stopped: try again.")
+        return is_stopped
 
     async def approve(self, fields: Mapping[str, str]) -> str:
         """`code`, `account` (may be empty), `notify`: let somebody in. Raises ActionRefused."""

@@ -130,7 +130,8 @@ class Schedule:
                 await self._leave_out(run, RunState.SKIPPED, STALE)
             elif run.id not in self._busy:
                 self._start(own[run.job], run, nursery, changed)
-        elif run.job not in jobs:
+        # Only whose run it is: other processes may have another configuration, and with it other jobs.
+        elif run.job not in jobs and (run.account == self.account or run.account not in self.table.loaded().accounts):
             await self._leave_out(run, RunState.FAILED, UNKNOWN)
 
     def _start(self, job: ScheduledJob, run: JobRun, nursery: trio.Nursery, changed: Wakeup) -> None:

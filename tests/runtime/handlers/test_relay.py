@@ -11,6 +11,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
+from oc_trio.admin.operator_page import ActionRefused
 from oc_trio.callbacks.app import UNAVAILABLE, build_app
 from oc_trio.callbacks.endpoints import HookEndpoint
 from oc_trio.config.load import build
@@ -21,6 +22,7 @@ from oc_trio.core.relayed import (
     COMMAND_ACCEPTED,
     DIALOG_UNANSWERED,
     FORM_UNANSWERED,
+    NoticeKind,
     RelayedAnswer,
     RelayedHook,
     StopSession,
@@ -28,7 +30,9 @@ from oc_trio.core.relayed import (
 from oc_trio.core.slash import INVALID_TOKEN, NOT_READY, PROCESSING
 from oc_trio.core.targets import ChannelById, Target
 from oc_trio.errors import CallbackRefused, StoreError, UnknownTarget
-from oc_trio.ids import ChannelId, SessionKey
+from oc_trio.ids import AgentId, ChannelId, SessionKey
+from oc_trio.runtime.account.dependencies import Dependencies
+from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.handlers import relay as relay_module
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
@@ -38,6 +42,7 @@ from oc_trio.runtime.handlers.questions import QuestionPlace
 from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.runtime.handlers.relay_endpoints import BURST, RelayEndpoints, set_relayed
 from oc_trio.runtime.handlers.relayed_requests import RelayedHandlers, open_relayed_requests
+from oc_trio.runtime.process.operator_actions import OperatorActions
 from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from oc_trio.store.admission import Admissions
@@ -483,3 +488,72 @@ async def test_a_request_larger_than_any_is_refused(autojump_clock: MockClock) -
     async with two_processes(callback_harness()) as two:
         with pytest.raises(CallbackRefused, match="too_large"):
             await two.relay.ask(MAIN, StopSession(SessionKey("x" * 1_000_001)))
+
+
+async def test_a_notice_reaches_all_other_processes_once(autojump_clock: MockClock) -> None:
+    """Also one that starts at that moment; not who gave it, and none that was given long before."""
+    async with two_processes(callback_harness()) as two:
+        followed: list[str] = []
+        two.holder.follow(NoticeKind.RELOAD, lambda: followed.append("holder reads"))
+        two.relay.follow(NoticeKind.RELOAD, lambda: followed.append("relay reads"))
+        two.holder.follow(NoticeKind.JOBS, lambda: followed.append("holder looks"))
+        two.relay.announce(NoticeKind.RELOAD)
+        two.relay.announce(NoticeKind.RELOAD)
+        await trio.sleep(2)
+        assert followed == ["holder reads"]
+        two.relay.announce(NoticeKind.JOBS)
+        await trio.sleep(2)
+        assert followed == ["holder reads", "holder looks"]
+        for name, seconds in (("early", 0), ("late", 60)):
+            await trio.sleep(seconds)
+            fresh = Relay(two.callbacks.store, Clock(now_ms, Random(9)), two.callbacks.metrics, name)
+            fresh.follow(NoticeKind.RELOAD, lambda name=name: followed.append(f"{name} reads"))  # type: ignore[misc]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fresh.run)
+                await trio.sleep(2)
+                nursery.cancel_scope.cancel()
+        assert followed[2:] == ["early reads"]
+
+
+async def test_a_notice_waits_for_a_journal_that_is_away(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, logbook: Logbook
+) -> None:
+    """It is given when the journal is back, and the log says once why nothing is read."""
+    async with two_processes(callback_harness()) as two:
+        followed: list[str] = []
+        two.holder.follow(NoticeKind.JOBS, lambda: followed.append("looks"))
+        real = Relayed.announce
+
+        async def away(*_: Any) -> None:
+            raise StoreError("away")
+
+        monkeypatch.setattr(Relayed, "announce", away)
+        two.relay.announce(NoticeKind.JOBS)
+        await trio.sleep(5)
+        assert len(logbook.said("relayed requests can't be read")) == 1
+        monkeypatch.setattr(Relayed, "announce", real)
+        await trio.sleep(2)
+        assert followed == ["looks"]
+
+
+async def test_an_operator_stops_a_conversation_of_another_process(autojump_clock: MockClock) -> None:
+    """On the status page or by a command; the account is the one that the journal names."""
+    async with two_processes(callback_harness()) as two:
+        loaded, now = two.callbacks.loaded, now_ms
+        actions = OperatorActions(
+            LiveAccounts(), two.callbacks.store, lambda: loaded, Dependencies(), now, two.relay
+        ).by_name()
+        for key in ("running", "idle"):
+            await two.callbacks.store.sessions.touch(
+                SessionKey(key), MAIN, ChannelId(two.callbacks.square.id), "", AgentId("main"), 1
+            )
+        with pytest.raises(ActionRefused, match="nothing was stopped: try again"):
+            await actions["stop"]({"session": "running"})
+        async with two.serving():
+            await trio.sleep(5)
+            assert two.stopped == []  # what was answered as not done is not done later
+            assert await actions["stop"]({"session": "running"}) == "Stopped: running"
+            for fields in ({"session": "idle"}, {"session": "unknown"}, {"session": "idle", "account": "default"}):
+                with pytest.raises(ActionRefused, match="Nothing is running there"):
+                    await actions["stop"](fields)
+        assert two.stopped == ["running", "idle", "idle"]
