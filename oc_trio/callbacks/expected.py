@@ -4,7 +4,7 @@ No handler sees them. What came instead while one was expected (refused for its 
 as well, since that is how a proxy or a missing setting shows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import trio
@@ -13,10 +13,13 @@ from attrs import define, field
 from oc_trio.callbacks.reply import EndpointKind, Reply, json_reply, refused
 from oc_trio.errors import CallbackRefused
 
+# What a check calls its command, and the field of its button's context.
+TRIGGER, NONCE_FIELD = "oc_check_", "oc_trio_check"
+MARKS = (TRIGGER.encode(), NONCE_FIELD.encode())
 _MOST_STRAYS = 5
 _PATH = 120
 # Mattermost shows nobody anything for these bodies.
-_ANSWERS = {EndpointKind.COMMAND: {"response_type": "ephemeral", "text": ""}, EndpointKind.CLICK: {}}
+ANSWERS = {EndpointKind.COMMAND: {"response_type": "ephemeral", "text": ""}, EndpointKind.CLICK: {}}
 
 
 @define(eq=False)
@@ -49,10 +52,16 @@ class RequestOrigin:
     forwarded: str = ""
 
 
+Elsewhere = Callable[[EndpointKind, bytes, str, RequestOrigin], Awaitable[Reply | None]]
+
+
 @define(eq=False)
 class ExpectedRequests:
-    """The requests that are expected now: a handful at most, nearly always none."""
+    """The requests that are expected now: a handful at most, nearly always none. `elsewhere` answers those that another
+    process expects; it is asked about bodies that a check has made, as `MARKS` in them shows.
+    """
 
+    elsewhere: Elsewhere | None = None
     _pending: dict[str, ExpectedRequest] = field(init=False, factory=dict)
 
     @contextmanager
@@ -64,6 +73,13 @@ class ExpectedRequests:
         finally:
             del self._pending[request.nonce]
 
+    async def answer(self, kind: EndpointKind, body: bytes, content_type: str, origin: RequestOrigin) -> Reply | None:
+        """As `take`, also for a request that another process expects."""
+        reply = self.take(kind, body, content_type, origin)
+        if reply is None and self.elsewhere is not None and any(mark in body for mark in MARKS):
+            return await self.elsewhere(kind, body, content_type, origin)
+        return reply
+
     def take(self, kind: EndpointKind, body: bytes, content_type: str, origin: RequestOrigin) -> Reply | None:
         """The reply to an expected request, which is recorded; None for any other."""
         request = next((one for nonce, one in self._pending.items() if nonce.encode() in body), None)
@@ -74,7 +90,7 @@ class ExpectedRequests:
         request.arrived.set()
         if not request.genuine:
             return refused(kind, CallbackRefused(401, "Not the request that was expected."))
-        return json_reply(_ANSWERS[kind])
+        return json_reply(ANSWERS[kind])
 
     def note_refused(self, kind: EndpointKind, path: str, why: str, origin: RequestOrigin) -> None:
         """A request was refused before its body was read."""

@@ -137,7 +137,7 @@ class RequestGuard:
         if body is None:
             return
         content_type = next(iter(_values(scope, b"content-type")), "")
-        answer = expected.take(route.kind, body, content_type, _origin(scope, address))
+        answer = await expected.answer(route.kind, body, content_type, _origin(scope, address))
         if answer is not None:
             self.metrics.callbacks.labels(route.kind.value, "check").inc()
             await send_reply(send, answer)

@@ -158,9 +158,9 @@ def _stop_elsewhere(config_path: str | None, loaded: "Loaded", fields: dict[str,
     from oc_trio.ids import SessionKey
     from oc_trio.runtime.operator.stop_session import stop_by_journal
     from oc_trio.runtime.process.start import journal_location
-    from oc_trio.store.store import POSTGRES
+    from oc_trio.store.location import is_postgres
 
-    if not str(journal_location(loaded, create=False)).startswith(POSTGRES):
+    if not is_postgres(journal_location(loaded, create=False)):
         return None
     session, account = SessionKey(fields["session"]), account_id(fields["account"])
     return with_journal(config_path, lambda store, _loaded: stop_by_journal(store, session, account))

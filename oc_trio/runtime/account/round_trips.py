@@ -11,7 +11,7 @@ from typing import Any
 import trio
 from attrs import asdict, evolve, frozen
 
-from oc_trio.callbacks.expected import ExpectedRequest
+from oc_trio.callbacks.expected import NONCE_FIELD, TRIGGER, ExpectedRequest
 from oc_trio.callbacks.reply import EndpointKind
 from oc_trio.config.accounts import Account
 from oc_trio.core import slash
@@ -31,11 +31,9 @@ from oc_trio.runtime.handlers.callback_urls import CallbackPlan
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.policies import net_policy
 
-TRIGGER = "oc_check_"
 # Mattermost waits 30 s for an integration; a little more, so that its own words come back.
 TRIP_SECONDS = 40.0
 REMOVE_SECONDS = 10.0
-_NONCE_FIELD = "oc_trio_check"
 _TEXT = "oc_trio checks whether clicks reach it. This post will be gone in a moment."
 
 
@@ -178,12 +176,12 @@ class _Check:
         bot_token = self.account.bot_token.reveal
         maker = self.port.buttons(self.account, bot_token)
         rows = ((Button("Check", id="check"),),)
-        props = maker.props(self.channel, rows, extra={_NONCE_FIELD: nonce})
+        props = maker.props(self.channel, rows, extra={NONCE_FIELD: nonce})
         action = str(props["attachments"][0]["actions"][0]["id"])
 
         def is_genuine(body: bytes, _: str) -> bool:
             try:
-                return read_button_callback(body, bot_token=bot_token()).context.get(_NONCE_FIELD) == nonce
+                return read_button_callback(body, bot_token=bot_token()).context.get(NONCE_FIELD) == nonce
             except CallbackRefused:
                 return False
 
@@ -216,11 +214,16 @@ class _Check:
         """The trip when `use` has returned or failed."""
         began = trio.current_time()
         problem: MattermostError | None = None
-        with self.port.registry.expected.expect(expected), trio.move_on_after(TRIP_SECONDS) as scope:
+        checks, registry = self.port.checks, self.port.registry
+        if checks is not None:
+            await checks.expect(expected)
+        with registry.expected.expect(expected), trio.move_on_after(TRIP_SECONDS) as scope:
             try:
                 await use()
             except MattermostError as refusal:
                 problem = refusal
+            if checks is not None and not expected.arrived.is_set():
+                await checks.take(expected, registry.expected)
         text = f"no answer within {TRIP_SECONDS:g} s" if scope.cancelled_caught else str(problem or "")
         status, code = _status_of(problem) if problem is not None else (0, "")
         return RoundTrip(

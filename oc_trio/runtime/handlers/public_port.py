@@ -40,6 +40,7 @@ from oc_trio.runtime.handlers.questions import Questions
 from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.runtime.handlers.relay_endpoints import RelayEndpoints, set_relayed
 from oc_trio.runtime.handlers.relayed_requests import RelayedHandlers, open_relayed_requests
+from oc_trio.runtime.handlers.shared_checks import SharedChecks
 from oc_trio.runtime.handlers.slash_commands import CommandRegistration
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.services import AccountServices
@@ -65,6 +66,8 @@ class PublicPort:
     shares: CommandShares = field(factory=CommandShares)
     bound: int = 0
     url: str = field(init=False, default="")
+    # Where other processes take part.
+    checks: SharedChecks | None = field(init=False, default=None)
     shutdown: trio.Event = field(init=False, factory=trio.Event)
     _relay: RelayEndpoints | None = field(init=False, default=None)
 
@@ -112,6 +115,8 @@ class PublicPort:
         """From now on leave requests for accounts that don't run here to the process that serves them."""
         self._relay = RelayEndpoints.of(relay, health)
         self.hooks.relay = self._relay_hook
+        self.checks = SharedChecks(relay.store.claims, self.clock)
+        self.registry.expected.elsewhere = self.checks.answer
         self._set_relayed()
 
     def _set_relayed(self) -> None:

@@ -5,9 +5,12 @@ import json
 import pytest
 import trio
 
+from oc_trio.callbacks.app import build_app
 from oc_trio.runtime.account.round_trips import RoundTrip, RoundTripOutcome
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.sandbox.outgoing import IntegrationUnreachable
-from tests.runtime.handlers.test_public_port import open_for_business
+from tests.runtime.handlers.test_public_port import open_for_business, sender
 from tests.runtime.harness import Harness
 
 
@@ -36,6 +39,23 @@ async def test_a_command_and_a_click_come_back(harness: Harness) -> None:
     assert harness.gateway is not None
     (account,) = harness.gateway.health.accounts
     assert account.second_gateway == ()
+
+
+async def test_both_arrive_at_another_process(harness: Harness) -> None:
+    """Behind a load balancer: the process that checks finds in the journal what came, and where from."""
+    await open_for_business(harness)
+    gateway = harness.gateway
+    assert gateway is not None
+    clock = gateway.dependencies.clock
+    other = PublicPort.of(gateway.loaded, clock)
+    for port, name in ((gateway.port, "p1"), (other, "p2")):
+        port.relay_by(Relay(harness.store, clock, gateway.metrics, name), gateway.health)
+    app = build_app(other.registry, metrics=gateway.metrics)
+    harness.world.slash._send = harness.world.interactions._send = sender(app)
+    found = await trips(harness)
+    assert [trip.outcome for trip in found.values()] == [RoundTripOutcome.ARRIVED, RoundTripOutcome.ARRIVED]
+    assert found["command"].source == found["button"].source == "127.0.0.1"
+    assert harness.stage.requests == []
 
 
 async def test_nobody_is_reached(harness: Harness) -> None:

@@ -1,5 +1,6 @@
 """The whole way round: people use commands and buttons in the sandbox, the gateway is called back and answers."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,16 +22,11 @@ ACCOUNT = {
 }
 
 
-async def open_for_business(harness: Harness, **tables: Any) -> None:
-    """Start the gateway as a team's administrator, and let the sandbox call it in process."""
-    team = harness.world.teams.of(harness.bot.id)[0]
-    team.roles[harness.bot.id] = "team_user team_admin"
-    gateway = await harness.start(ACCOUNT, gateway=GATEWAY, **tables)
-    app = build_app(gateway.port.registry, metrics=gateway.metrics)
+def sender(app: Any) -> Callable[[IntegrationRequest], Awaitable[IntegrationResponse]]:
+    """Calls a public port's app in process, from this machine."""
 
     async def call(out: IntegrationRequest) -> IntegrationResponse:
-        client: Any = app.test_client()
-        response = await client.open(
+        response = await app.test_client().open(
             urlsplit(out.url).path,
             method=out.method,
             data=out.body,
@@ -40,6 +36,15 @@ async def open_for_business(harness: Harness, **tables: Any) -> None:
         body = bytes(await response.get_data(as_text=False))
         return IntegrationResponse(response.status_code, response.headers.get("content-type", ""), body)
 
+    return call
+
+
+async def open_for_business(harness: Harness, **tables: Any) -> None:
+    """Start the gateway as a team's administrator, and let the sandbox call it in process."""
+    team = harness.world.teams.of(harness.bot.id)[0]
+    team.roles[harness.bot.id] = "team_user team_admin"
+    gateway = await harness.start(ACCOUNT, gateway=GATEWAY, **tables)
+    call = sender(build_app(gateway.port.registry, metrics=gateway.metrics))
     harness.world.slash._send = call
     harness.world.interactions._send = call
     await harness.until(lambda: harness.world.commands.of_team(team.id))

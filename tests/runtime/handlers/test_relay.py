@@ -16,6 +16,7 @@ from oc_trio.callbacks.app import UNAVAILABLE, build_app
 from oc_trio.callbacks.endpoints import HookEndpoint
 from oc_trio.config.load import build
 from oc_trio.core.entities import Channel
+from oc_trio.core.membership import ProcessInfo
 from oc_trio.core.questions import Answer, Question
 from oc_trio.core.relayed import (
     CLICK_ACCEPTED,
@@ -42,6 +43,7 @@ from oc_trio.runtime.handlers.questions import QuestionPlace
 from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.runtime.handlers.relay_endpoints import BURST, RelayEndpoints, set_relayed
 from oc_trio.runtime.handlers.relayed_requests import RelayedHandlers, open_relayed_requests
+from oc_trio.runtime.operator.stop_session import stop_by_journal
 from oc_trio.runtime.process.operator_actions import OperatorActions
 from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
@@ -557,3 +559,14 @@ async def test_an_operator_stops_a_conversation_of_another_process(autojump_cloc
                 with pytest.raises(ActionRefused, match="Nothing is running there"):
                     await actions["stop"](fields)
         assert two.stopped == ["running", "idle", "idle"]
+
+
+async def test_a_command_stops_a_conversation_from_a_machine_without_a_gateway(autojump_clock: MockClock) -> None:
+    """By the journal alone; where no process has it, the command hears so."""
+    async with two_processes(callback_harness()) as two, two.serving():
+        store = two.callbacks.store
+        assert await stop_by_journal(store, SessionKey("running"), MAIN) is None
+        await store.leases.beat(ProcessInfo("p2", "host", 7, "1.0", 1), {})
+        assert await stop_by_journal(store, SessionKey("running"), MAIN) == (True, "Stopped: running")
+        assert await stop_by_journal(store, SessionKey("idle"), MAIN) == (False, "Nothing is running there any more.")
+        assert two.stopped == ["running", "idle"]

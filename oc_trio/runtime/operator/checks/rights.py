@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 from attrs import evolve, frozen
 
+from oc_trio.callbacks.expected import TRIGGER
 from oc_trio.config.accounts import Account
 from oc_trio.core.entities import NewPost, SlashCommand, Team
 from oc_trio.core.post_marker import BY, COMMAND, MARKER
@@ -18,7 +19,6 @@ from oc_trio.ids import FileId, PostId
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.files import FileService, from_bytes
 from oc_trio.mattermost.post_creator import create_post_idempotent
-from oc_trio.runtime.account.round_trips import TRIGGER
 from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan
 from oc_trio.runtime.operator.findings import Finding, Level
