@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def connected(gateways: list[GatewayProcess]) -> set[str]:
 
 
 @asynccontextmanager
-async def open_fleet(folder: Path, options: Options) -> Any:
+async def open_fleet(folder: Path, options: Options) -> AsyncIterator[Fleet]:
     """Start everything, and wait until every account is live."""
     model = SlowModel(options.words, options.delay)
     async with open_database() as database, trio.open_nursery() as nursery:
