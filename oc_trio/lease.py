@@ -133,9 +133,12 @@ class Lease:
     def hold(self) -> Iterator[None]:
         """Around all that serves the account: the block is cancelled when the lease ends, and just ends."""
         with self._bounded() as scope:
-            yield
-        if scope.cancelled_caught:
-            self.lose("it was not renewed in time")
+            try:
+                yield
+            finally:
+                # Here already, and whatever clean-up has raised: who looks must not take it for a failure.
+                if scope.cancel_called:
+                    self.lose("it was not renewed in time")
 
     @contextmanager
     def _bounded(self) -> Iterator[trio.CancelScope]:

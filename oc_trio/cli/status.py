@@ -22,9 +22,9 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
 
     Of a configuration that can't be used it says what is wrong, and asks the gateway that runs all the same.
 
-    Exit codes: 0 live, 1 running but not live (with --account: that account; with --deep also: a server refuses or
-    can't be reached), 69 no gateway is running, 77 its socket is another user's, 78 the configuration is wrong and no
-    gateway is running.
+    Exit codes: 0 live, here or at another process, 1 running but not live (with --account: that account; with --deep
+    also: a server refuses or can't be reached), 69 no gateway is running, 77 its socket is another user's, 78 the
+    configuration is wrong and no gateway is running.
     """
     from oc_trio.cli.admin_socket import NoAnswerError, ask, find_socket
     from oc_trio.cli.channels import probe_fields, probe_lines, probed
@@ -56,7 +56,11 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         click.echo(json.dumps({**status, **probing}, indent=2, ensure_ascii=False))
     else:
         click.echo(harmless("\n".join([*status_lines(status), *probe_lines(probes)])))
-    is_live = any(one["state"] == "live" for one in status["accounts"])
+    served = {lease["account"] for lease in status.get("membership", {}).get("leases", ()) if lease["holder"]}
+    # What another process serves is well, too.
+    is_live = any(
+        one["state"] == "live" or (one["state"] == "standby" and one["account"] in served) for one in status["accounts"]
+    )
     is_well = is_live and status["phase"] == "serving" and not any(probe.problem for probe in probes)
     sys.exit(0 if is_well else EX_FAILED)
 

@@ -20,6 +20,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         bot = f" as @{one['bot']}" if one["bot"] else ""
         lines.append(f"  {one['account']}: {one['state']}{bot}" + (f": {one['detail']}" if one["detail"] else ""))
         lines += [f"    {line}" for line in _account(one)]
+    lines += [f"  {line}" for line in _membership(status.get("membership") or {})]
     lines += [f"  model {line}" for line in map(_model, status.get("models", ()))]
     lines += [f"  not asked for {pause['seconds']:g} s: {pause['what']}" for pause in status.get("pauses", ())]
     if status["stuck"]:
@@ -34,6 +35,28 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
             f"{journal['pairing_pending']} people waiting to be let in"
         )
     return lines
+
+
+def _membership(membership: Mapping[str, Any]) -> Iterator[str]:
+    """The processes that share the journal, and who serves what since when."""
+    if membership.get("problem"):
+        yield f"the database does not renew our leases: {membership['problem']}"
+    names = {each["id"]: f"{each['host']} (process {each['pid']})" for each in membership.get("processes", ())}
+    for each in membership.get("processes", ()):
+        marks = [
+            *(["this one"] if each["me"] else []),
+            *(["draining"] if each["draining"] else []),
+            f"heard of {each['lag']:g} s ago" if each["alive"] else "gone",
+        ]
+        serves = ", ".join(each["serves"]) or "nothing"
+        yield f"process {each['pid']} on {each['host']} ({', '.join(marks)}), {each['version']}: serves {serves}"
+    for lease in membership.get("leases", ()):
+        if lease["holder"]:
+            holder = names.get(lease["holder"], "a process that has left")
+            since = f"since {when(lease['since'])}, renewed {lease['lag']:g} s ago"
+            yield f"lease of {lease['account']}: {holder}, {since}, epoch {lease['epoch']}"
+        else:
+            yield f"lease of {lease['account']}: nobody, epoch {lease['epoch']}"
 
 
 def _listener(listener: Mapping[str, Any]) -> Iterator[str]:

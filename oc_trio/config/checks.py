@@ -201,6 +201,7 @@ def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) ->
     agents = set(config.agents.entries) or {"main"}
     accounts = {normalize_account_id(name) for name in config.channels.mattermost.accounts} | {"default"}
     _check_gateway(config, findings)
+    _check_pins(config, accounts, findings)
     _check_models(config, findings, installed_apis)
     if config.agents.defaults.timezone:
         _check_timezone(config.agents.defaults.timezone, "agents.defaults.timezone", findings)
@@ -219,6 +220,20 @@ def check_config(config: Config, installed_apis: Callable[[], Iterable[str]]) ->
         findings.unknown_name(f"{ROOT}.defaultAccount", "account", default_account, accounts)
     _check_services(config, agents, accounts, findings)
     return findings
+
+
+def _check_pins(config: Config, accounts: Iterable[str], findings: Findings) -> None:
+    """The accounts that this process may serve."""
+    pinned = config.gateway.accounts
+    for at, name in enumerate(pinned):
+        if normalize_account_id(name) not in accounts:
+            findings.unknown_name(f"gateway.accounts[{at}]", "account", name, accounts)
+    if pinned and not config.store.url:
+        findings.warning(
+            "gateway.accounts",
+            "leaves the other accounts without a process",
+            "several processes need one PostgreSQL database: see store.url",
+        )
 
 
 def _check_gateway(config: Config, findings: Findings) -> None:

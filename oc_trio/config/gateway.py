@@ -77,6 +77,11 @@ class GatewaySettings:
         minimum=0,
         maximum=3600,
     )
+    accounts: tuple[str, ...] = key(
+        (),
+        "Accounts that this process may serve, where several share a PostgreSQL database; empty means all. The others "
+        "are left to processes that may.",
+    )
     tls: Tls = section(Tls, "Serve HTTPS directly, without a proxy.")
     admin: Admin = section(Admin, "Administration.")
 

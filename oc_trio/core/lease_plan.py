@@ -15,7 +15,7 @@ from oc_trio.ids import AccountId
 
 @frozen
 class LeasePlan:
-    """`acquire` and `release` have the epoch that the row of the lease has now; what is handed over is drained first."""
+    """`acquire` and `release` have the epoch that the lease's row has now; what is handed over is drained first."""
 
     acquire: tuple[tuple[AccountId, int], ...] = ()
     hand_over: tuple[AccountId, ...] = ()

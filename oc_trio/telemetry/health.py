@@ -18,6 +18,7 @@ from oc_trio.telemetry.account_status import (
     ListenerStatus,
     SecondGateway,
 )
+from oc_trio.telemetry.membership_status import MembershipStatus
 from oc_trio.telemetry.model_calls import ModelCalls
 from oc_trio.telemetry.pauses import Pauses
 from oc_trio.telemetry.reload_status import ReloadStatus
@@ -64,6 +65,8 @@ class Health:
         self.models = ModelCalls(now_ms)
         self.listener = ListenerStatus()
         self.reload = ReloadStatus()
+        # Where several processes may share the journal.
+        self.membership: MembershipStatus | None = None
 
     def reload_begins(self) -> None:
         """A reload has begun; they are made one at a time."""
@@ -132,6 +135,13 @@ class Health:
     def any_live(self) -> bool:
         return any(account.is_live for account in self._accounts.values())
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether people are served: by this process, or by others whom it can replace."""
+        membership = self.membership
+        is_standby = membership is not None and not membership.holds_any and not membership.problem
+        return self.phase == "serving" and (self.any_live or is_standby)
+
     def status_line(self) -> str:
         """One line for systemd's STATUS=."""
         parts = [
@@ -145,10 +155,11 @@ class Health:
         return {
             "phase": self.phase,
             "startedAt": self.started_at,
-            "ready": self.phase == "serving" and self.any_live,
+            "ready": self.is_ready,
             "accounts": [asdict(health) for health in self.accounts],
             "pauses": self.pauses.current(),
             "models": self.models.current(),
             "listener": asdict(self.listener),
             "reload": asdict(self.reload),
+            **({} if self.membership is None else {"membership": self.membership.to_json(self._clock())}),
         }

@@ -50,6 +50,15 @@ class Metrics:
             "relayed_handled", "Callbacks that another process took in, by kind and result", "account", "kind", "result"
         )
         self.restarts = counter("account_restarts", "Account tasks started again after a failure", "account")
+        self.lease_held = gauge("lease_held", "1 while this process serves the account", "account")
+        self.lease_epoch = gauge(
+            "lease_epoch", "How many holders the account has had, as of its last one here", "account"
+        )
+        self.lease_seconds_left = gauge(
+            "lease_seconds_left", "Until this process has to stop serving the account unless it renews", "account"
+        )
+        self.lease_renewal_failures = counter("lease_renewal_failures", "Times that leases could not be renewed")
+        self.takeovers = counter("takeovers", "Times that a former holder's lease had ended, and was taken", "account")
         self.second_gateway = counter(
             "second_gateway", "Signs that somebody else uses the bot: posts, moved commands", "account", "kind"
         )

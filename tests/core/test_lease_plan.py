@@ -102,7 +102,7 @@ def test_what_a_process_does(membership: Membership, plan: LeasePlan) -> None:
 
 
 def test_a_lease_that_the_holder_gave_up_itself_is_given_back_first() -> None:
-    """It lost it by its own clock, before the database's: when its tasks have ended, the rest need not be waited for."""
+    """It lost it by its own clock, before the database's: when its tasks have ended, nobody need wait for the rest."""
     membership = Membership((P,), leases(p="a b c d e f"))
     assert plan_leases(membership, "p", running=ALL) == LeasePlan()
     assert plan_leases(membership, "p", running=names("a b c d e")) == LeasePlan(release=((AccountId("f"), 1),))
@@ -233,7 +233,8 @@ class Fleet:
         """Everybody acts until nobody has anything to do; the number of accounts that moved."""
         before = self.moves
         for _ in range(30):
-            if not any([self.act(name) for name, row in self.processes.items() if row.is_alive]):
+            acted = [self.act(name) for name, row in self.processes.items() if row.is_alive]
+            if not any(acted):
                 return self.moves - before
         raise AssertionError("it does not come to rest")
 

@@ -25,7 +25,7 @@ from oc_trio.agent.port import Agent, TurnRequest
 from oc_trio.agent.scripted import ScriptedAgent, Step
 from oc_trio.agent.scripted_directives import scripted_steps
 from oc_trio.config.document import Document
-from oc_trio.config.load import build
+from oc_trio.config.load import Loaded, build
 from oc_trio.core.ledger import Obligation
 from oc_trio.core.turn_events import AgentEvent
 from oc_trio.ids import AccountId
@@ -137,6 +137,18 @@ class Harness:
 
     async def start(self, mattermost: Mapping[str, Any] | None = None, **tables: Any) -> Gateway:
         """Start a gateway and wait until it is live; `mattermost` and `tables` are parts of the configuration."""
+        loaded = self.configured(mattermost, **tables)
+        self._serial += 1
+        self.settings, self.tables = (mattermost or {},), tables
+        gateway = Gateway(loaded, self.journal, self._dependencies())
+        self.gateway, self._ended = gateway, trio.Event()
+        await self.nursery.start(self._run, gateway, self._ended)
+        with trio.fail_after(60):
+            await gateway.ready.wait()
+        return gateway
+
+    def configured(self, mattermost: Mapping[str, Any] | None = None, **tables: Any) -> Loaded:
+        """The configuration of a gateway for the bot."""
         values: dict[str, Any] = {
             "channels": {
                 "mattermost": {
@@ -157,14 +169,7 @@ class Harness:
         }
         for name, table in tables.items():
             values[name] = merged(values.get(name, {}), table) if isinstance(table, Mapping) else table
-        self._serial += 1
-        self.settings, self.tables = (mattermost or {},), tables
-        gateway = Gateway(build(Document(values), {}), self.journal, self._dependencies())
-        self.gateway, self._ended = gateway, trio.Event()
-        await self.nursery.start(self._run, gateway, self._ended)
-        with trio.fail_after(60):
-            await gateway.ready.wait()
-        return gateway
+        return build(Document(values), {})
 
     async def _run(self, gateway: Gateway, ended: trio.Event, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -366,6 +371,8 @@ async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     bot = world.create_bot("helper", team=team)
     square = world.create_channel(team, "square", alice, bob, bot)
     journal = await _open_journal()
+    # The database's clock, where several processes have leases of it.
+    journal.create_function("oc_now_ms", 0, now_ms)
     try:
         async with open_store(journal) as store:
             harness = Harness(world, nursery, faults, alice, bob, bot, team, square, journal, store, now_ms)

@@ -46,7 +46,7 @@ async def run_account(inputs: AccountInputs) -> None:
     """Serve one account until its drain is over. `inputs.ready` is set whenever it goes live."""
     # Unless the operator allows it, nothing that the bot writes may notify a whole channel.
     escape_mentions = clean if inputs.settings.delivery.allow_channel_mentions else escape_channel_mentions
-    api = Api(Transport(inputs.server, inputs.token.reveal), escape_mentions)
+    api = Api(Transport(inputs.server, inputs.token.reveal, lease=inputs.lease), escape_mentions)
     # Before anything is built: admission needs the bot's own id and name.
     user = await _log_in(inputs, api)
     if user is not None:

@@ -31,6 +31,8 @@ log = get_logger(part="connection")
 AUTH_FAILED = "auth_failed"
 UNREACHABLE = "unreachable"
 STOPPED = "stopped"
+# Another process serves the account, or may.
+STANDBY = "standby"
 # The states that operators see. A refused token is a state of its own, as no reconnect helps.
 _STATES = {
     ConnectionPhase.WAITING: "reconnecting",

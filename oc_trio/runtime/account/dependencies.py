@@ -2,8 +2,8 @@
 
 import sqlite3
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 from attrs import field, frozen
@@ -11,6 +11,7 @@ from attrs import field, frozen
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
 from oc_trio.core.netguard import NetPolicy
+from oc_trio.lease import boot_time
 from oc_trio.mattermost.address_guard import AddressGuard, GuardedTransport
 from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.account.catchup import CatchUp
@@ -20,15 +21,28 @@ from oc_trio.runtime.conversation.session import Session
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.store.leases import Leases, open_leases
+from oc_trio.store.location import is_postgres
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.tracing import NO_TRACER, Tracer
+
+
+@asynccontextmanager
+async def open_shared_leases(location: str | sqlite3.Connection) -> AsyncIterator[Leases | None]:
+    """The leases of a journal that several processes can share; None where it has one process."""
+    if isinstance(location, str) and is_postgres(location):
+        async with open_leases(location) as leases:
+            yield leases
+    else:
+        yield None
 
 
 @frozen(eq=False)
 class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
     fetches the files at web addresses; None means real sockets behind the address guard. `make_agent` builds
-    agents, `open_store` opens the journal at a location, `pictures` scales pictures for models, `tracer` makes the
+    agents, `open_store` opens the journal at a location and `open_leases` its leases, `lease_clock` is the holder's
+    (see `oc_trio.lease`), `pictures` scales pictures for models, `tracer` makes the
     traces of turns; the classes are those that an account is built from. `environ` may name proxies.
     """
 
@@ -38,6 +52,8 @@ class Dependencies:
     open_stream: OpenStream | None = None
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
     open_store: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Store]] = open_store
+    open_leases: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Leases | None]] = open_shared_leases
+    lease_clock: Callable[[], float] = boot_time
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp

@@ -16,6 +16,7 @@ from oc_trio.core.post_marker import INSTALLATION
 from oc_trio.core.ratelimit import Lane
 from oc_trio.core.second_gateway import Installation
 from oc_trio.ids import AccountId, ChannelId, PostId, UserId
+from oc_trio.lease import Lease
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.direct import DirectChannels
 from oc_trio.mattermost.directory import Directory
@@ -71,7 +72,7 @@ RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 @frozen(eq=False)
 class AccountInputs:
     """What the gateway gives an account. `server`, `agents`, `port` and `tool_servers` are shared with other accounts;
-    `ready` is set whenever the account goes live.
+    `ready` is set whenever the account goes live. `store` refuses what is written after the loss of the `lease`.
     """
 
     id: AccountId
@@ -88,6 +89,7 @@ class AccountInputs:
     buttons: ButtonMaker
     port: PublicPort
     jobs: JobTable
+    lease: Lease
     tool_servers: ToolServers = field(factory=ToolServers)
     idle_seconds: float = 900.0
     installation: Installation = Installation("")

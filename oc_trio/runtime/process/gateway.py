@@ -1,10 +1,12 @@
-"""The root of the supervision tree: starts journal, agents, signals, notifier, public port and the supervisor.
+"""The root of the supervision tree: starts journal, agents, signals, notifier, public port and the accounts.
 
 A crash of the gateway itself makes the process exit non-zero.
 """
 
+import os
 import secrets
 import signal
+import socket
 import sqlite3
 from collections.abc import Mapping
 
@@ -12,12 +14,14 @@ import httpx
 import trio
 from attrs import define, evolve, field
 
+from oc_trio import __version__
 from oc_trio.agent.http_client import open_model_client
 from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.config.show import changed_keys
+from oc_trio.core.membership import ProcessInfo
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
     ConfigError,
@@ -27,6 +31,7 @@ from oc_trio.errors import (
     StoreError,
 )
 from oc_trio.ids import AccountId
+from oc_trio.lease import Lease
 from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.mattermost.budget import RateBudget
 from oc_trio.mattermost.client import Api
@@ -45,12 +50,23 @@ from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.process.admin import AdminInputs, run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
-from oc_trio.runtime.process.reload import Changes, Reread, apply_changes, plans, read_again, rereader
+from oc_trio.runtime.process.lease_keeper import LeaseKeeper
+from oc_trio.runtime.process.reload import (
+    Changes,
+    Placement,
+    Reread,
+    SoleProcess,
+    apply_changes,
+    plans,
+    read_again,
+    rereader,
+)
 from oc_trio.runtime.process.signals import serve_signals
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.schedule.job_table import JobTable
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
+from oc_trio.store.leases import Leases
 from oc_trio.store.store import Store
 from oc_trio.telemetry.account_status import ListenerStatus
 from oc_trio.telemetry.health import Health
@@ -91,16 +107,20 @@ class Gateway:
     port: PublicPort = field(init=False)
     jobs: JobTable = field(init=False)
     _installation: Installation = field(init=False, default=Installation(""))
-    # Accounts whose last run was ended by a failure of the journal.
+    # Accounts whose last run was ended by a failure of the journal, or lost its lease.
     _journal_failed: set[AccountId] = field(init=False, factory=set)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
-    _running: tuple[AccountSupervisor, AgentTable, httpx.AsyncClient, trio.Nursery] | None = field(
-        init=False, default=None
-    )
+    _running: tuple[Placement, AgentTable, httpx.AsyncClient, trio.Nursery] | None = field(init=False, default=None)
+
+    process: ProcessInfo = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
+        # Another id at each start: what an earlier run held ends by itself. Not from `clock.random`: see `run`.
+        self.process = ProcessInfo(
+            secrets.token_hex(8), socket.gethostname(), os.getpid(), __version__, self.health.started_at
+        )
         self.health.models.count = lambda model, result: self.metrics.model_requests.labels(model, result).inc()
         self.drain.seconds = self.loaded.config.gateway.drain
         self.port = PublicPort.of(self.loaded, self.dependencies.clock)
@@ -132,6 +152,7 @@ class Gateway:
         with self._scope:
             async with (
                 self.dependencies.open_store(self.store_location) as store,
+                self.dependencies.open_leases(self.store_location) as leases,
                 open_model_client(self.dependencies.ssl_context) as http,
             ):
                 # Not from `clock.random`, whose draws tests depend on.
@@ -144,8 +165,9 @@ class Gateway:
                 # running service.
                 await self._preflight()
 
-                async def serve(plan: AccountPlan, drain: Drain) -> None:
-                    await self._serve_account(plan, drain, store, agents)
+                async def serve(plan: AccountPlan, drain: Drain, lease: Lease) -> None:
+                    fenced = store if lease.is_unlimited else store.fenced(lease.fence)
+                    await self._serve_account(plan, drain, lease, fenced, agents)
 
                 async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
                     if with_signals:
@@ -165,17 +187,42 @@ class Gateway:
                         supervisor = AccountSupervisor(
                             accounts, serve, self.dependencies.clock, self.health, self.metrics
                         )
-                        for plan in plans(self.loaded).values():
-                            supervisor.start(plan, drain_seconds=self.drain.seconds)
-                        self._running = (supervisor, agents, http, nursery)
+                        placement = await self._place_accounts(supervisor, nursery, store, leases)
+                        self._running = (placement, agents, http, nursery)
                         self._report_left_out()
-                        accounts.start_soon(self._announce_stop, notifier, supervisor)
+                        accounts.start_soon(self._announce_stop, notifier, placement)
                         task_status.started()
+                    if isinstance(placement, LeaseKeeper):
+                        await placement.leave()
                     # After the accounts: until then their endpoints answer, if only with 503.
                     self.port.shutdown.set()
                     await self.dependencies.tracer.flush(self.metrics)
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
+
+    async def _place_accounts(
+        self, supervisor: AccountSupervisor, nursery: trio.Nursery, store: Store, leases: Leases | None
+    ) -> Placement:
+        """Start the accounts that this process serves now."""
+        wanted = plans(self.loaded)
+        if leases is None:
+            for plan in wanted.values():
+                supervisor.start(plan, drain_seconds=self.drain.seconds)
+            return SoleProcess(supervisor)
+        keeper = LeaseKeeper(
+            leases,
+            self.process,
+            supervisor,
+            store,
+            self.health,
+            self.metrics,
+            self.dependencies.lease_clock,
+            self.ready,
+            self.drain,
+            wanted,
+        )
+        await nursery.start(keeper.run)
+        return keeper
 
     def _agents(self, loaded: Loaded, http: httpx.AsyncClient) -> AgentTable:
         return build_agents(
@@ -230,12 +277,15 @@ class Gateway:
         return await run_round_trips(self.port, accounts, self.dependencies)
 
     async def _preflight(self) -> None:
-        """Fail at once, with the reason, where no account can be served; go on where at least one can."""
-        failures: list[OcTrioError] = []
+        """Fail at once, with the reason, where no account can be served; go on where at least one can.
+
+        Other processes may serve them: this asks only whose the tokens are.
+        """
+        failures, wanted = list[OcTrioError](), plans(self.loaded).values()
         async with trio.open_nursery() as nursery:
-            for account in self.loaded.accounts.values():
-                nursery.start_soon(self._probe, account, failures)
-        if failures and len(failures) == len(self.loaded.accounts):
+            for plan in wanted:
+                nursery.start_soon(self._probe, plan.account, failures)
+        if failures and len(failures) == len(wanted):
             raise failures[0]
 
     async def _probe(self, account: Account, failures: list[OcTrioError]) -> None:
@@ -265,7 +315,7 @@ class Gateway:
         if self._running is None:
             self.health.reload_ended(problems=("the gateway is still starting: try again when it serves",))
             return None
-        supervisor, agents, http, nursery = self._running
+        placement, agents, http, nursery = self._running
         tables: list[AgentTable] = []
 
         def check(fresh: Loaded) -> None:
@@ -291,7 +341,7 @@ class Gateway:
                 self.health.listener = ListenerStatus(error=str(problem))
         self.port.shares.reorder(native_order(fresh))
         self.jobs.changed()
-        changes = await apply_changes(supervisor, self.health, old, fresh, is_listening=is_listening)
+        changes = await apply_changes(placement, self.health, old, fresh, is_listening=is_listening)
         self.port.shares.review()
         self.health.reload_ended(
             warnings=tuple(map(str, fresh.warnings)),
@@ -313,26 +363,35 @@ class Gateway:
             drain=self.stop, abort=abort, reload=self.reload, restart=self.restart, task_status=task_status
         )
 
-    async def _announce_stop(self, notifier: Notifier, supervisor: AccountSupervisor) -> None:
+    async def _announce_stop(self, notifier: Notifier, placement: Placement) -> None:
         await self.drain.requested.wait()
-        supervisor.drain()
+        placement.drain()
         # A process that replaces itself has not stopped, for its service manager: READY comes again.
         if not self.is_restarting:
             notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
 
-    async def _serve_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
-        """Serve an account until it is drained or fails. Turns that the journal's failure ended count no try."""
+    async def _serve_account(
+        self, plan: AccountPlan, drain: Drain, lease: Lease, store: Store, agents: AgentTable
+    ) -> None:
+        """Serve an account until it is drained, fails, or loses its lease. Turns that were ended by the journal's
+        failure, or the loss of the lease, count no try.
+        """
         if plan.id in self._journal_failed:
             await store.obligations.refund_attempt(plan.id)
             self._journal_failed.discard(plan.id)
         try:
-            await self._run_account(plan, drain, store, agents)
+            await self._run_account(plan, drain, lease, store, agents)
         except (StoreError, ExceptionGroup) as problem:
             if is_journal_failure(problem):
                 self._journal_failed.add(plan.id)
             raise
+        finally:
+            if not lease.is_sure:
+                self._journal_failed.add(plan.id)
 
-    async def _run_account(self, plan: AccountPlan, drain: Drain, store: Store, agents: AgentTable) -> None:
+    async def _run_account(
+        self, plan: AccountPlan, drain: Drain, lease: Lease, store: Store, agents: AgentTable
+    ) -> None:
         account = plan.account
         transport = self.dependencies.transport(account.base_url, net_policy(account))
         # The server counts calls by address, so accounts on one server share what it allows.
@@ -357,6 +416,7 @@ class Gateway:
                     buttons=self.port.buttons(account, token.reveal),
                     tool_servers=self._servers,
                     jobs=self.jobs,
+                    lease=lease,
                     port=self.port,
                     idle_seconds=plan.idle_seconds,
                     installation=self._installation,

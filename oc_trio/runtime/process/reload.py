@@ -4,10 +4,12 @@ An account whose plan is the same is not touched. A file with any problem change
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import trio
 from attrs import evolve, frozen
 
+from oc_trio.config.accounts import normalize_account_id
 from oc_trio.config.fields import camel
 from oc_trio.config.load import Loaded, load
 from oc_trio.config.model import Config
@@ -39,12 +41,56 @@ class Changes:
     at_next_start: tuple[str, ...] = ()
 
 
+class Placement(Protocol):
+    """Decides which accounts run in this process: all of them, or those whose leases it holds."""
+
+    @property
+    def plans(self) -> Mapping[AccountId, AccountPlan]:
+        """What this process may serve."""
+        ...
+
+    async def apply(self, todo: Changes, wanted: Mapping[AccountId, AccountPlan], drain_seconds: float) -> None:
+        """From now on `wanted` is what it may serve; return when what had to stop for that has ended."""
+        ...
+
+    def drain(self) -> None:
+        """The gateway stops: drain all accounts and start none any more."""
+        ...
+
+
+@frozen(eq=False)
+class SoleProcess:
+    """See `Placement`: the only process at its journal serves every account."""
+
+    supervisor: AccountSupervisor
+
+    @property
+    def plans(self) -> Mapping[AccountId, AccountPlan]:
+        return self.supervisor.plans
+
+    async def apply(self, todo: Changes, wanted: Mapping[AccountId, AccountPlan], drain_seconds: float) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.supervisor.stop, todo.stop)
+            for name in todo.restart:
+                nursery.start_soon(self._restart, wanted[name], drain_seconds)
+            for name in todo.start:
+                self.supervisor.start(wanted[name], drain_seconds=drain_seconds)
+
+    def drain(self) -> None:
+        self.supervisor.drain()
+
+    async def _restart(self, plan: AccountPlan, drain_seconds: float) -> None:
+        await self.supervisor.stop((plan.id,))
+        self.supervisor.start(plan, drain_seconds=drain_seconds)
+
+
 def plans(loaded: Loaded) -> dict[AccountId, AccountPlan]:
-    """The plan of every account that can run."""
-    config = loaded.config
+    """The plan of every account that this process may serve."""
+    config, pinned = loaded.config, {normalize_account_id(name) for name in loaded.config.gateway.accounts}
     return {
         name: AccountPlan(account, policies(config, account), config.session.idle)
         for name, account in loaded.accounts.items()
+        if not pinned or name in pinned
     }
 
 
@@ -103,17 +149,12 @@ async def read_again(reread: Reread, check: Callable[[Loaded], None]) -> Loaded 
 
 
 async def apply_changes(
-    supervisor: AccountSupervisor, health: Health, old: Loaded, fresh: Loaded, *, is_listening: bool = True
+    placement: Placement, health: Health, old: Loaded, fresh: Loaded, *, is_listening: bool = True
 ) -> Changes:
     """Start, stop and restart accounts as `fresh` wants it, each with its own drain."""
     wanted = plans(fresh)
-    todo = changes(supervisor.plans, wanted)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervisor.stop, todo.stop)
-        for name in todo.restart:
-            nursery.start_soon(_restart, supervisor, wanted[name], fresh.config.gateway.drain)
-        for name in todo.start:
-            supervisor.start(wanted[name], drain_seconds=fresh.config.gateway.drain)
+    todo = changes(placement.plans, wanted)
+    await placement.apply(todo, wanted, fresh.config.gateway.drain)
     for name in (*todo.stop, *(broken for broken in old.broken if broken not in wanted)):
         health.forget(name)
     todo = evolve(todo, at_next_start=needs_start(old.config, fresh.config, is_listening=is_listening))
@@ -121,8 +162,3 @@ async def apply_changes(
         log.warning("a change takes effect at the next start only", section=section)
     log.info("reloaded", started=todo.start, stopped=todo.stop, restarted=todo.restart, kept=todo.keep)
     return todo
-
-
-async def _restart(supervisor: AccountSupervisor, plan: AccountPlan, drain_seconds: float) -> None:
-    await supervisor.stop((plan.id,))
-    supervisor.start(plan, drain_seconds=drain_seconds)

@@ -1,6 +1,7 @@
 """Supervises the accounts: runs each in a task with a drain of its own, and restarts those that fail.
 
-A failure is logged, and the account is started again after a pause that grows; the other accounts serve on.
+A failure is logged, and the account is started again after a pause that grows; the other accounts serve on. An account
+whose lease is lost is cancelled where it stands, and that is no failure.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,8 +11,9 @@ from attrs import define, field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
-from oc_trio.errors import OcTrioError, RowRefused, StoreError, StoreUnusable
+from oc_trio.errors import FenceRefused, LeaseLost, OcTrioError, RowRefused, StoreError, StoreUnusable
 from oc_trio.ids import AccountId
+from oc_trio.lease import Lease
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.policies import Policies
@@ -46,6 +48,7 @@ class AccountPlan:
 class _RunningAccount:
     plan: AccountPlan
     drain: Drain
+    lease: Lease
     ended: trio.Event = field(factory=trio.Event)
 
 
@@ -54,7 +57,7 @@ class AccountSupervisor:
     """Runs accounts as children of `nursery`; `serve` runs one until its drain is over."""
 
     nursery: trio.Nursery
-    serve: Callable[[AccountPlan, Drain], Awaitable[None]]
+    serve: Callable[[AccountPlan, Drain, Lease], Awaitable[None]]
     clock: Clock
     health: Health
     metrics: Metrics
@@ -66,12 +69,18 @@ class AccountSupervisor:
         """What runs now, or is being started again after a failure."""
         return {name: running.plan for name, running in self._running.items()}
 
-    def start(self, plan: AccountPlan, *, drain_seconds: float) -> None:
-        """Run one more account; does nothing once `drain` was called."""
-        if self._is_open:
-            running = self._running[plan.id] = _RunningAccount(plan, Drain(drain_seconds))
-            self.health.update(plan.id, state="starting", detail="")
-            self.nursery.start_soon(self._supervise, running)
+    def start(self, plan: AccountPlan, *, drain_seconds: float, lease: Lease | None = None) -> trio.Event | None:
+        """Run one more account, for as long as its `lease` lasts; the event is set when all its tasks have ended.
+
+        Does nothing and returns None once `drain` was called.
+        """
+        if not self._is_open:
+            return None
+        lease = lease or Lease.unlimited(plan.id)
+        running = self._running[plan.id] = _RunningAccount(plan, Drain(drain_seconds), lease)
+        self.health.update(plan.id, state="starting", detail="")
+        self.nursery.start_soon(self._supervise, running)
+        return running.ended
 
     async def stop(self, accounts: Iterable[AccountId]) -> None:
         """Drain these accounts, all at the same time; return when they have ended."""
@@ -82,6 +91,13 @@ class AccountSupervisor:
         for running in leaving:
             await running.ended.wait()
 
+    def begin_drain(self, account: AccountId, *, at_most: float) -> None:
+        """Drain one account, whose turns have `at_most` that many seconds; returns at once."""
+        running = self._running.get(account)
+        if running is not None and not running.drain.requested.is_set():
+            running.drain.seconds = min(running.drain.seconds, at_most)
+            running.drain.start()
+
     def drain(self) -> None:
         """Drain all of them and start none any more."""
         self._is_open = False
@@ -89,29 +105,42 @@ class AccountSupervisor:
             running.drain.start()
 
     async def _supervise(self, running: _RunningAccount) -> None:
-        """Run an account until its drain; a failure is logged and the account started again."""
-        failures = 0
+        """Run an account until its drain or the end of its lease; after a failure, which is logged, again."""
         try:
-            while not running.drain.requested.is_set():
-                began = trio.current_time()
-                try:
-                    await self.serve(running.plan, running.drain)
-                    return
-                # Not an error boundary for one task: whatever failed, the account as a whole is started again.
-                except Exception as problem:
-                    if any(isinstance(cause, StoreUnusable) for cause in _causes(problem)):
-                        raise  # no restart of the account repairs the journal: the gateway ends
-                    failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
-                    policy = JOURNAL_RESTART if is_journal_failure(problem) else RESTART
-                    wait = policy.delay(max(0, failures - 1), self.clock.random.random())
-                    self._note_failure(running.plan.id, problem, wait)
-                # The pause ends early with the drain: a stop must not wait for a restart that is not wanted any more.
-                with trio.move_on_after(wait):
-                    await running.drain.requested.wait()
+            with running.lease.hold():
+                await self._run_until_drained(running)
+        except Exception as problem:
+            # What clean-up met that still wanted the server or the journal, when both were another process's.
+            if running.lease.is_sure or _is_unusable(problem):
+                raise
+            log.debug("an account ended with its lease", account=running.plan.id, problem=in_words(problem))
         finally:
             if self._running.get(running.plan.id) is running:
                 del self._running[running.plan.id]
             running.ended.set()
+
+    async def _run_until_drained(self, running: _RunningAccount) -> None:
+        failures = 0
+        while not running.drain.requested.is_set():
+            began = trio.current_time()
+            try:
+                await self.serve(running.plan, running.drain, running.lease)
+                return
+            # Not an error boundary for one task: whatever failed, the account as a whole is started again.
+            except Exception as problem:
+                if _is_unusable(problem):
+                    raise  # no restart of the account repairs the journal: the gateway ends
+                if any(isinstance(cause, (FenceRefused, LeaseLost)) for cause in _causes(problem)):
+                    running.lease.lose("another process serves the account by now")
+                if not running.lease.is_sure:
+                    return
+                failures = 0 if trio.current_time() - began > STABLE_SECONDS else failures + 1
+                policy = JOURNAL_RESTART if is_journal_failure(problem) else RESTART
+                wait = policy.delay(max(0, failures - 1), self.clock.random.random())
+                self._note_failure(running.plan.id, problem, wait)
+            # The pause ends early with the drain: a stop must not wait for a restart that is not wanted any more.
+            with trio.move_on_after(wait):
+                await running.drain.requested.wait()
 
     def _note_failure(self, account: AccountId, problem: Exception, wait: float) -> None:
         causes = tuple(_causes(problem))
@@ -136,6 +165,10 @@ def is_journal_failure(problem: BaseException) -> bool:
     A row that a working journal refuses for what it holds (`RowRefused`) is such a defect.
     """
     return all(isinstance(cause, StoreError) and not isinstance(cause, RowRefused) for cause in _causes(problem))
+
+
+def _is_unusable(problem: BaseException) -> bool:
+    return any(isinstance(cause, StoreUnusable) for cause in _causes(problem))
 
 
 def _causes(problem: BaseException) -> Iterable[BaseException]:

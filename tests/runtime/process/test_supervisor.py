@@ -9,6 +9,7 @@ import trio.testing
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
 from oc_trio.errors import RowRefused, StoreError
+from oc_trio.lease import Lease
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.process.reload import plans
@@ -28,7 +29,7 @@ def a_plan(state: Path) -> AccountPlan:
 async def failures(problem: Exception, plan: AccountPlan, seconds: float, line: str, logbook: Logbook) -> list[float]:
     """The pauses of an account that does nothing but fail, as its log has them."""
 
-    async def serve(_plan: AccountPlan, _drain: Drain) -> None:
+    async def serve(_plan: AccountPlan, _drain: Drain, _lease: Lease) -> None:
         await trio.lowlevel.checkpoint()
         raise problem
 

@@ -1,0 +1,328 @@
+"""Holds the leases of this process: renews and acquires them, starts and ends accounts with them, hands them over.
+
+One task talks to the database about leases (`run`); each account that is served here has a task that follows it from
+its lease's beginning to its end. When a lease ends is `oc_trio.lease`'s to say, and nothing here need run for it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+import trio
+from attrs import define, evolve, field
+
+from oc_trio.core.lease_plan import LeasePlan, plan_leases
+from oc_trio.core.membership import LeaseRow, Membership, ProcessInfo
+from oc_trio.errors import StoreError, StoreUnusable
+from oc_trio.ids import AccountId
+from oc_trio.lease import RENEW_SECONDS, Fence, Lease
+from oc_trio.runtime.account.connection import STANDBY, show_state
+from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.process.reload import Changes
+from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor
+from oc_trio.store.leases import Leases
+from oc_trio.store.store import Store
+from oc_trio.telemetry.health import Health
+from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.membership_status import MembershipStatus
+from oc_trio.telemetry.metrics import Metrics
+from oc_trio.wakeup import Wakeup
+
+# A database that refuses at once is asked again sooner: until the lease's end that may be several tries more.
+RETRY_SECONDS = 0.5
+# What running turns may still take when an account moves; what they don't end, they go on with at its next process.
+HAND_OVER_SECONDS = 5.0
+# Accounts move to a process that has been there for so long: one that starts again and again would get them each time.
+SETTLED_SECONDS = 5.0
+# After so long a free account is anybody's. Whoever should have it takes it with its next look.
+OVERDUE_SECONDS = 3.0
+# Leases are acquired one by one; then those that are held have to be renewed.
+ACQUIRE_SECONDS = 1.0
+GIVE_BACK_SECONDS = 2.0
+# A lease whose end lies that much later than when it was first seen has been renewed meanwhile.
+_RENEWED_SECONDS = 0.5
+
+log = get_logger(part="lease_keeper")
+
+
+@define(eq=False)
+class _Held:
+    """An account that is served here. `former` is the process whose lease had ended, until it is heard of again."""
+
+    lease: Lease
+    plan: AccountPlan
+    former: str = ""
+    next_plan: AccountPlan | None = None
+    is_leaving: bool = False
+
+
+@define(eq=False)
+class LeaseKeeper:
+    """See `runtime.process.reload.Placement`. `clock` is that of leases, `drain` the gateway's.
+
+    `ready` is set when other processes serve what this one could.
+    """
+
+    leases: Leases
+    me: ProcessInfo
+    supervisor: AccountSupervisor
+    store: Store
+    health: Health
+    metrics: Metrics
+    clock: Callable[[], float]
+    ready: trio.Event
+    drain_of_gateway: Drain
+    plans: dict[AccountId, AccountPlan] = field(factory=dict)
+    _held: dict[AccountId, _Held] = field(init=False, factory=dict)
+    _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
+    # Something has changed: look now.
+    changed: Wakeup = field(init=False, factory=Wakeup)
+    _failed_since: float | None = field(init=False, default=None)
+    # By this process's clock: when a process was first heard of, and an account first found free.
+    _first_seen: dict[str, float] = field(init=False, factory=dict)
+    _free_since: dict[AccountId, float] = field(init=False, factory=dict)
+    # The first deadline that was seen of each holder's lease, by this process's clock.
+    _first_deadline: dict[tuple[AccountId, str, int], float] = field(init=False, factory=dict)
+
+    @property
+    def serves(self) -> frozenset[AccountId]:
+        """The accounts that are served here."""
+        return frozenset(self._held)
+
+    # what the gateway asks for
+
+    async def apply(self, todo: Changes, wanted: Mapping[AccountId, AccountPlan], drain_seconds: float) -> None:
+        self.plans = dict(wanted)
+        for account in todo.restart:
+            if account in self._held:
+                self._held[account].next_plan = wanted[account]
+        self.changed.set()
+        await self.supervisor.stop([account for account in (*todo.stop, *todo.restart) if account in self._held])
+
+    def drain(self) -> None:
+        """The gateway stops: each account's lease is given back when the account has ended."""
+        self.supervisor.drain()
+        self.changed.set()
+
+    async def leave(self) -> None:
+        """Give everything back, so that others need not wait; call it when all accounts have ended. Ends `run`."""
+        # A look that came later would put this process on the list again.
+        self._scope.cancel()
+        with trio.move_on_after(GIVE_BACK_SECONDS):
+            try:
+                await self.leases.leave(self.me.id)
+            except StoreError as problem:
+                log.info("could not take leave of the others", problem=str(problem))
+
+    # the one task
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until `leave`. Started when it has looked once, and begun to serve what was free."""
+        with self._scope:
+            await self._run(task_status)
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> NoReturn:
+        async with trio.open_nursery() as nursery:
+            seconds = await self._look(nursery)
+            task_status.started()
+            while True:
+                with trio.move_on_after(seconds):
+                    await self.changed.wait()
+                seconds = await self._look(nursery)
+
+    async def _look(self, nursery: trio.Nursery) -> float:
+        """Renew, and do what there is to do; returns the seconds until the next time."""
+        asked_at = self.clock()
+        held = {account: each.lease.fence.epoch for account, each in self._held.items() if each.lease.is_sure}
+        try:
+            # Without a deadline: the store bounds its statements, and a lease ends without this task.
+            membership = await self.leases.beat(self._info(), held)
+            self._note_success(membership)
+            self._renewed(held, membership, asked_at)
+            plan = self._plan(membership)
+            for account, epoch in plan.release:
+                await self.leases.release(account, self.me.id, epoch)
+            await self._acquire(nursery, membership, plan)
+            await self._refund(membership)
+        except StoreUnusable:
+            raise
+        except StoreError as problem:
+            self._note_failure(problem)
+            return RETRY_SECONDS
+        self._hand_over(plan)
+        self._show_standby()
+        if plan.release:
+            return 0.0  # what has been given back can be acquired now
+        ends = [lease.left_ms / 1000 for lease in membership.leases if self._is_of_others(lease)]
+        return max(0.05, min([RENEW_SECONDS, *ends]))
+
+    def _info(self) -> ProcessInfo:
+        is_draining = self.drain_of_gateway.requested.is_set()
+        return evolve(self.me, draining=is_draining, accounts=tuple(sorted(self.plans)))
+
+    def _renewed(self, held: Mapping[AccountId, int], membership: Membership, asked_at: float) -> None:
+        leases = {lease.account: lease for lease in membership.leases}
+        for account, epoch in held.items():
+            row, each = leases.get(account), self._held.get(account)
+            if each is None or each.lease.fence.epoch != epoch:
+                continue
+            if row is not None and not row.is_free and (row.holder, row.epoch) == (self.me.id, epoch):
+                each.lease.renewed(asked_at)
+            else:
+                each.lease.lose(f"{self._name_of_holder(account) or 'nobody'} serves it")
+
+    def _plan(self, membership: Membership) -> LeasePlan:
+        now = self.clock()
+        for process in membership.processes:
+            self._first_seen.setdefault(process.id, now)
+        leases = {lease.account: lease for lease in membership.leases}
+        free = [account for account in self.plans if account not in leases or leases[account].is_free]
+        self._free_since = {account: self._free_since.get(account, now) for account in free}
+        return plan_leases(
+            membership,
+            self.me.id,
+            running=self._held,
+            settled={process for process, since in self._first_seen.items() if now - since >= SETTLED_SECONDS},
+            overdue=[account for account, since in self._free_since.items() if now - since >= OVERDUE_SECONDS],
+        )
+
+    async def _acquire(self, nursery: trio.Nursery, membership: Membership, plan: LeasePlan) -> None:
+        began, leases = self.clock(), {lease.account: lease for lease in membership.leases}
+        for account, epoch in plan.acquire:
+            asked_at = self.clock()
+            if asked_at - began > ACQUIRE_SECONDS:
+                self.changed.set()
+                return
+            new_epoch = await self.leases.acquire(account, self.me.id, epoch)
+            if new_epoch is None:
+                continue
+            lease = Lease(Fence(account, self.me.id, new_epoch), self.clock)
+            lease.renewed(asked_at)
+            # The configuration may have changed meanwhile.
+            wanted = self.plans.get(account)
+            if wanted is None:
+                await self.leases.release(account, self.me.id, new_epoch)
+                continue
+            row = leases.get(account)
+            former = row.holder if row is not None and row.holder != self.me.id else ""
+            if former:
+                self.metrics.takeovers.labels(account).inc()
+            log.info(
+                "serving an account",
+                account=account,
+                epoch=new_epoch,
+                taken_over_from=self._name_of(former) if former else "",
+            )
+            held = self._held[account] = _Held(lease, wanted, former)
+            nursery.start_soon(self._follow, account, held)
+
+    def _hand_over(self, plan: LeasePlan) -> None:
+        for account in plan.hand_over:
+            held = self._held[account]
+            if not held.is_leaving:
+                held.is_leaving = True
+                log.info("handing an account over, for an even spread", account=account)
+                self.supervisor.begin_drain(account, at_most=HAND_OVER_SECONDS)
+
+    async def _refund(self, membership: Membership) -> None:
+        """A former holder that is heard of again had lost its lease by a pause or an outage: what it was working on has
+        not ended it, and is not to be given up for that.
+        """
+        alive = {process.id for process in membership.processes if process.is_alive}
+        for account, held in tuple(self._held.items()):
+            if held.former in alive and held.lease.is_sure:
+                held.former = ""
+                await self.store.fenced(held.lease.fence).obligations.refund_attempt(account)
+
+    # one task for each account that is served here
+
+    async def _follow(self, account: AccountId, held: _Held) -> None:
+        metrics, lease = self.metrics, held.lease
+        metrics.lease_epoch.labels(account).set(lease.fence.epoch)
+        metrics.lease_held.labels(account).set_function(lambda: float(lease.is_sure))
+        metrics.lease_seconds_left.labels(account).set_function(lambda: lease.seconds_left)
+        while True:
+            ended = self.supervisor.start(held.plan, drain_seconds=self.drain_of_gateway.seconds, lease=lease)
+            if ended is None:
+                break
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, account, lease)
+                await ended.wait()
+                nursery.cancel_scope.cancel()
+            if held.next_plan is None or held.is_leaving or not lease.is_sure:
+                break
+            held.plan, held.next_plan = held.next_plan, None
+        if lease.is_sure:
+            await self._give_back(account, lease)
+        # Only now: until its tasks have ended, the account can't be served here again.
+        del self._held[account]
+        self._show_standby()
+        self.changed.set()
+
+    async def _give_back(self, account: AccountId, lease: Lease) -> None:
+        lease.lose("it was given back")
+        with trio.move_on_after(GIVE_BACK_SECONDS):
+            try:
+                await self.leases.release(account, self.me.id, lease.fence.epoch)
+            except StoreError as problem:
+                log.info("could not give a lease back: it will end by itself", account=account, problem=str(problem))
+
+    async def _watch(self, account: AccountId, lease: Lease) -> None:
+        """Say at once that a lease has ended, however long the account's clean-up takes."""
+        while lease.is_sure:
+            # No shorter: the two clocks may differ by less than a step of either.
+            with trio.move_on_after(max(lease.seconds_left, 0.01)):
+                await lease.lost.wait()
+        lease.lose("it was not renewed in time")
+        show_state(self.health, self.metrics, account, STANDBY, f"stopped here: {lease.why}")
+        log.error("an account stops here: its lease has ended", account=account, problem=lease.why)
+
+    # what people see
+
+    def _note_success(self, membership: Membership) -> None:
+        if self._failed_since is not None:
+            log.info("leases are renewed again", seconds=round(self.clock() - self._failed_since, 1))
+            self._failed_since = None
+        self.health.membership = MembershipStatus(self.me.id, membership, trio.current_time())
+        self._note_ready(membership)
+
+    def _note_failure(self, problem: StoreError) -> None:
+        self.metrics.lease_renewal_failures.inc()
+        left = [held.lease.seconds_left for held in self._held.values()]
+        if self._failed_since is None:
+            self._failed_since = self.clock()
+            log.warning(
+                "leases can't be renewed",
+                accounts=sorted(self._held),
+                seconds_left=round(min(left), 1) if left else None,
+                problem=str(problem),
+            )
+        status = self.health.membership or MembershipStatus(self.me.id)
+        self.health.membership = evolve(status, problem=str(problem))
+
+    def _note_ready(self, membership: Membership) -> None:
+        """This process has begun well, too, where others are seen to serve what it could: they renew their leases."""
+        now, renewed = self.clock(), set[AccountId]()
+        for lease in membership.leases:
+            if self._is_of_others(lease):
+                deadline = now + lease.left_ms / 1000
+                first = self._first_deadline.setdefault((lease.account, lease.holder, lease.epoch), deadline)
+                if deadline - first > _RENEWED_SECONDS:
+                    renewed.add(lease.account)
+        if not self._held and renewed >= self.plans.keys():
+            self.ready.set()
+
+    def _show_standby(self) -> None:
+        for account in self.plans:
+            if account not in self._held:
+                holder = self._name_of_holder(account)
+                detail = f"served by {holder}" if holder else "served by nobody yet"
+                show_state(self.health, self.metrics, account, STANDBY, detail)
+
+    def _name_of_holder(self, account: AccountId) -> str:
+        return "" if self.health.membership is None else self.health.membership.serving(account)
+
+    def _name_of(self, process: str) -> str:
+        return "" if self.health.membership is None else self.health.membership.name_of(process)
+
+    def _is_of_others(self, lease: LeaseRow) -> bool:
+        return lease.account in self.plans and lease.holder != self.me.id and not lease.is_free
