@@ -17,7 +17,7 @@ from oc_trio.agent.inflate import PIECE, BadCompression, Inflater
 from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverflow
 from oc_trio.core.json_body import BadJson, read_keeping_surrogates
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
-from oc_trio.network.stream import NetworkStream
+from oc_trio.network.stream import PacedStream
 
 # Bytes of one response after decompression: a stream has some 300 of them per token.
 MAX_BODY = 64 * 1024 * 1024
@@ -101,7 +101,7 @@ class _Reader:
     def pace(self) -> None:
         """From now on read no faster than an answer is shown: people have its first text. May be called repeatedly."""
         network_stream = self._response.extensions.get("network_stream")
-        if not self._is_paced and isinstance(network_stream, NetworkStream):
+        if not self._is_paced and isinstance(network_stream, PacedStream):
             self._is_paced = True
             self._pacing.enter_context(network_stream.paced())
 

@@ -10,7 +10,7 @@ import click
 import oc_trio
 
 # What decides how the gateway behaves, and what the extras bring.
-_PACKAGES = ("trio", "trio-websocket", "httpx", "httpcore2", "hypercorn", "quart-trio", "mcp", "pillow", "psycopg")
+_PACKAGES = ("trio", "trio-websocket", "httpx", "h11", "hypercorn", "quart-trio", "mcp", "pillow", "psycopg")
 
 
 @click.command()

@@ -1,14 +1,15 @@
 """The HTTP client of one Mattermost server: connection pool, token header, size limits, translation of httpx's errors.
 
-It decides about no retries. Only this module and `address_guard` import httpx here.
+It decides about no retries. Only this module and `address_guard` import httpx here. Requests go to httpx's
+transport and not through its client, whose redirects and cookies are not wanted: a redirect would carry the token to
+another address, and accounts share the pool.
 """
 
-import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -30,6 +31,7 @@ from oc_trio.mattermost.rest.responses import (
     requested_pause,
     retry_after,
 )
+from oc_trio.network.pool import BEFORE_WRITE, PooledTransport
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
@@ -46,8 +48,12 @@ _ERROR_LIMIT = 8192
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _FOREIGN = (httpx.TransportError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 _READS = frozenset({"GET", "HEAD"})
-# httpcore's names of the steps in which bytes of a request go out.
-_WRITING = ("send_request_headers.started", "send_request_body.started")
+_HEADERS = {
+    "User-Agent": f"oc-trio/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
 
 
 @define(eq=False)
@@ -56,12 +62,26 @@ class MattermostServer:
 
     base_url: str
     budget: RateBudget
-    client: httpx.AsyncClient
+    http: httpx.AsyncBaseTransport
 
     @property
     def websocket_url(self) -> str:
         """The address of the event stream, `ws` or `wss`."""
         return "ws" + self.base_url.removeprefix("http") + "/api/v4/websocket"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | AsyncIterator[bytes] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        extensions: Mapping[str, Any] = MappingProxyType({}),
+    ) -> httpx.Request:
+        """A request for `/api/v4` + `path`. Raises httpx.InvalidURL."""
+        url, headers = f"{self.base_url}/api/v4{path}", {**_HEADERS, **headers}
+        return httpx.Request(method, url, content=content, params=params, headers=headers, extensions=dict(extensions))
 
 
 @asynccontextmanager
@@ -73,21 +93,10 @@ async def open_server(
     http_transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncGenerator[MattermostServer, None]:
     """The pool for `base_url` (no trailing slash needed). Share one `ssl_context`: building it blocks for 0.2 s."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it prints whole URLs
-    client = httpx.AsyncClient(
-        # For http:// addresses: a context without certificates is built fast and trusts nobody.
-        verify=ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        timeout=None,  # noqa: S113 - deadlines are Trio's
-        # A redirect would carry the token to another address; it becomes an error that names baseUrl.
-        follow_redirects=False,
-        transport=http_transport,
-        headers={"User-Agent": f"oc-trio/{__version__}"},
-        # Accounts share this pool: no cookie of one may go out with another.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60.0),
-    )
-    async with client:
-        yield MattermostServer(base_url.rstrip("/"), budget or RateBudget(), client)
+    # For http:// addresses: a context without certificates is built fast and trusts nobody.
+    http = http_transport or PooledTransport(ssl_context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    async with http:
+        yield MattermostServer(base_url.rstrip("/"), budget or RateBudget(), http)
 
 
 @frozen(eq=False)
@@ -156,7 +165,6 @@ class Transport:
         # Outside of the deadline: the wait for our own budget has a bound of its own and says nothing about the server.
         await self.server.budget.acquire(lane)
         await self.lease.check()
-        url = f"{self.server.base_url}/api/v4{path}"
         try:
             with self.lease.guard(writes=method not in _READS), trio.fail_after(REQUEST_SECONDS) as scope:
                 body = (
@@ -164,13 +172,14 @@ class Transport:
                     if content is None or isinstance(content, bytes)
                     else _extending_deadline(content, scope, self.lease)
                 )
-                request = self.server.client.build_request(
+                request = self.server.request(
                     method,
-                    url,
+                    path,
                     content=body,
                     params=params,
                     headers={**headers, **self._authorization()},
-                    extensions=self._extensions(),
+                    # A connection may have taken long, or the process been stopped.
+                    extensions={} if self.lease.is_unlimited else {BEFORE_WRITE: self.lease.check},
                 )
                 return await self._send_request(request, what, limit, scope if while_progress else None)
         except trio.TooSlowError:
@@ -187,7 +196,7 @@ class Transport:
     async def _send_request(
         self, request: httpx.Request, what: str, limit: int, scope: trio.CancelScope | None
     ) -> bytes:
-        response = await self.server.client.send(request, stream=True)
+        response = await self.server.http.handle_async_request(request)
         try:
             wait = retry_after(response.headers, time.time())
             requested = requested_pause(response.headers, time.time()) or 0.0
@@ -211,14 +220,6 @@ class Transport:
         if response.status_code == 401:
             self.unauthorized.set()
         raise error_from_response(response.status_code, response.headers, body, what, writes=writes, now=time.time())
-
-    def _extensions(self) -> dict[str, Any]:
-        """Has httpcore ask us right before it writes: a connection may have taken long, or the process been stopped."""
-        return {} if self.lease.is_unlimited else {"trace": self._check_before_writing}
-
-    async def _check_before_writing(self, step: str, _info: Mapping[str, Any]) -> None:
-        if step.endswith(_WRITING):
-            await self.lease.check()
 
     def _authorization(self) -> dict[str, str]:
         token = self.token()
@@ -259,7 +260,9 @@ async def _read_into(body: bytearray, response: httpx.Response, limit: int, scop
     Reading is cancelled, not left: httpx's nested async generators would otherwise be closed by the garbage collector.
     """
     with trio.CancelScope() as reading:
-        async for chunk in response.aiter_bytes():
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        # httpx's own iterators only where something is to be decompressed.
+        async for chunk in response.aiter_bytes() if "content-encoding" in response.headers else response.stream:
             if scope is not None:
                 scope.deadline = trio.current_time() + REQUEST_SECONDS
             if len(body) <= limit:

@@ -1,4 +1,4 @@
-"""One TCP connection of the pool, over Trio's sockets: what httpcore reads from and writes to.
+"""One TCP connection, over Trio's sockets: how it is opened, made secure, and read.
 
 While a long answer streams, its connection may be paced: a read waits until some time after the last one, so that the
 kernel gathers what arrives meanwhile. A model's tokens come every few milliseconds and are shown about once a second;
@@ -7,13 +7,11 @@ waking for each of them would cost more CPU than all else that a turn does.
 
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import httpcore2
 import trio
-from attrs import define, field
+from attrs import define
 
 # Opens a TCP connection to a host and port.
 Dial = Callable[[str, int], Awaitable[trio.SocketStream]]
@@ -23,7 +21,11 @@ _FEW = 4
 # Reads per second of all streams together, and the longest pause of one: half of a second that people would notice.
 _MOST_READS = 400.0
 _LONGEST_PAUSE = 0.4
-_BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+async def dial(host: str, port: int) -> trio.SocketStream:
+    """TCP to any address of `host`, one after the other as they answer."""
+    return await trio.open_tcp_stream(host, port)
 
 
 @define(eq=False)
@@ -39,132 +41,62 @@ class ReadPacer:
 
 
 @define(eq=False)
-class _PacedTcp(trio.abc.Stream):
-    """A socket whose reads can be paced. It lies below TLS: a read there returns one record of those that came."""
+class PacedStream(trio.abc.Stream):
+    """A connection whose reads can be paced. It lies below TLS: a read there returns one record of those that came.
 
-    tcp: trio.SocketStream
+    `stream` is TCP, or a tunnel over it.
+    """
+
+    stream: trio.abc.Stream
     pacer: ReadPacer
-    is_paced: bool = False
+    _is_paced: bool = False
     _read_at: float = -math.inf
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if self.is_paced and (due := self._read_at + self.pacer.pause) > trio.current_time():
-            await trio.sleep_until(due)
-        data = await self.tcp.receive_some(max_bytes)
-        self._read_at = trio.current_time()
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self.tcp.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self.tcp.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self.tcp.aclose()
-
-
-@define(eq=False)
-class NetworkStream(httpcore2.AsyncNetworkStream):
-    """The connection as httpcore wants it; errors of sockets become httpcore's."""
-
-    _tcp: _PacedTcp
-    _stream: trio.abc.Stream
 
     @contextmanager
     def paced(self) -> Iterator[None]:
         """Within the block reads have pauses between them."""
-        self._tcp.is_paced = True
-        self._tcp.pacer.live += 1
+        self._is_paced = True
+        self.pacer.live += 1
         try:
             yield
         finally:
-            self._tcp.is_paced = False
-            self._tcp.pacer.live -= 1
+            self._is_paced = False
+            self.pacer.live -= 1
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        try:
-            with trio.fail_after(_seconds(timeout)):
-                return bytes(await self._stream.receive_some(max_bytes))
-        except trio.TooSlowError as exc:
-            raise httpcore2.ReadTimeout(str(exc)) from exc
-        except _BROKEN as exc:
-            raise httpcore2.ReadError(_reason(exc)) from exc
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The socket below."""
+        stream = self.stream
+        while isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        assert isinstance(stream, trio.SocketStream)
+        return stream.socket
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if not buffer:
-            return
-        try:
-            with trio.fail_after(_seconds(timeout)):
-                await self._stream.send_all(buffer)
-        except trio.TooSlowError as exc:
-            raise httpcore2.WriteTimeout(str(exc)) from exc
-        except _BROKEN as exc:
-            raise httpcore2.WriteError(_reason(exc)) from exc
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._is_paced:
+            return await self.stream.receive_some(max_bytes)
+        if (due := self._read_at + self.pacer.pause) > trio.current_time():
+            await trio.sleep_until(due)
+        data = await self.stream.receive_some(max_bytes)
+        self._read_at = trio.current_time()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.AsyncNetworkStream:
-        """TLS over this connection, handshake done. A failed handshake closes it; its error keeps the reason."""
-        stream = trio.SSLStream(self._stream, ssl_context, server_hostname=server_hostname, https_compatible=True)
-        is_done = False
-        try:
-            with trio.fail_after(_seconds(timeout)):
-                await stream.do_handshake()
-            is_done = True
-        except trio.TooSlowError as exc:
-            raise httpcore2.ConnectTimeout(str(exc)) from exc
-        except _BROKEN as exc:
-            raise httpcore2.ConnectError(_reason(exc)) from exc
-        finally:
-            if not is_done:
-                await trio.aclose_forcefully(stream)
-        return NetworkStream(self._tcp, stream)
-
-    def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks for: whether an idle connection has become readable, which means that it was closed."""
-        if info == "is_readable":
-            return self._tcp.tcp.socket.is_readable()
-        if info == "socket":
-            return self._tcp.tcp.socket
-        return None
+        await self.stream.aclose()
 
 
-@define(eq=False)
-class NetworkBackend(httpcore2.AsyncNetworkBackend):
-    """Opens the pool's connections with `dial`; what that raises beside OSError comes out as it is."""
+async def start_tls(stream: trio.abc.Stream, ssl_context: ssl.SSLContext, host: str) -> trio.abc.Stream:
+    """TLS over `stream`, handshake done and checked for `host`. Has no deadline: the caller sets one.
 
-    dial: Dial
-    pacer: ReadPacer = field(factory=ReadPacer)
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        try:
-            with trio.fail_after(_seconds(timeout)):
-                tcp = _PacedTcp(await self.dial(host, port), self.pacer)
-        except trio.TooSlowError as exc:
-            raise httpcore2.ConnectTimeout(str(exc)) from exc
-        except _BROKEN as exc:
-            raise httpcore2.ConnectError(_reason(exc)) from exc
-        return NetworkStream(tcp, tcp)
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
-
-
-def _seconds(timeout: float | None) -> float:
-    return math.inf if timeout is None else timeout
-
-
-def _reason(exc: Exception) -> str:
-    """Trio's own error has no text where a socket or TLS gave the reason."""
-    return str(exc) or str(exc.__cause__ or "")
+    Raises trio.BrokenResourceError, whose cause has the reason.
+    """
+    ssl_context.set_alpn_protocols(["http/1.1"])
+    secure = trio.SSLStream(stream, ssl_context, server_hostname=host, https_compatible=True)
+    await secure.do_handshake()
+    return secure

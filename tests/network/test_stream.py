@@ -1,10 +1,9 @@
-"""The pool's connections: paced reads, and errors in httpcore's words."""
+"""The pool's connections: paced reads."""
 
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
-import httpcore2
 import httpx
 import pytest
 import trio
@@ -15,22 +14,16 @@ from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.core.turn_events import TextDelta
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.network.pool import PooledTransport
-from oc_trio.network.stream import NetworkBackend, NetworkStream, ReadPacer
+from oc_trio.network.stream import PacedStream, ReadPacer
 from tests.agent.model_server import Reply, serve_model, sse
 
 TURN = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "hello"),))
 
 
-async def connect(pacer: ReadPacer) -> tuple[NetworkStream, trio.SocketStream]:
+def connect(pacer: ReadPacer) -> tuple[PacedStream, trio.SocketStream]:
     """A connection of the pool, and the server's end of it."""
     ours, theirs = trio.socket.socketpair()
-
-    async def dial(host: str, port: int) -> trio.SocketStream:
-        return trio.SocketStream(ours)
-
-    stream = await NetworkBackend(dial, pacer).connect_tcp("mm.test", 80)
-    assert isinstance(stream, NetworkStream)
-    return stream, trio.SocketStream(theirs)
+    return PacedStream(trio.SocketStream(ours), pacer), trio.SocketStream(theirs)
 
 
 @contextlib.asynccontextmanager
@@ -48,12 +41,12 @@ async def tokens(stream: trio.SocketStream, every: float) -> AsyncIterator[None]
         nursery.cancel_scope.cancel()
 
 
-async def reads(stream: NetworkStream, seconds: float) -> list[int]:
+async def reads(stream: PacedStream, seconds: float) -> list[int]:
     """The sizes of what each read returns within that time."""
     sizes: list[int] = []
     with trio.move_on_after(seconds):
         while True:
-            sizes.append(len(await stream.read(65536)))
+            sizes.append(len(await stream.receive_some(65536)))
             # The clock may only jump once nothing can be read any more.
             await trio.testing.wait_all_tasks_blocked(0.001)
     return sizes
@@ -65,7 +58,7 @@ async def test_reads_are_rarer_the_more_streams_are_live(
 ) -> None:
     """A read brings all that came meanwhile; up to four streams are read as their bytes come."""
     pacer = ReadPacer(live=others)
-    stream, server = await connect(pacer)
+    stream, server = connect(pacer)
     async with tokens(server, 0.02):
         with stream.paced():
             sizes = await reads(stream, 1.0)
@@ -78,56 +71,14 @@ async def test_reads_are_rarer_the_more_streams_are_live(
 
 async def test_outside_of_an_answer_nothing_waits(autojump_clock: trio.testing.MockClock) -> None:
     """Headers, handshakes and the first text of an answer come as fast as ever."""
-    stream, server = await connect(ReadPacer(live=1000))
+    stream, server = connect(ReadPacer(live=1000))
     before = trio.current_time()
     for _ in range(20):
         await server.send_all(b"t")
-        assert await stream.read(1) == b"t"
+        assert await stream.receive_some(1) == b"t"
     assert trio.current_time() == before
     await stream.aclose()
     await server.aclose()
-
-
-async def test_errors_are_httpcores() -> None:
-    """With the reason that the socket gave."""
-    stream, server = await connect(ReadPacer())
-    await server.aclose()
-    with pytest.raises(httpcore2.WriteError, match="Broken pipe"):
-        await stream.write(b"x")
-    await stream.aclose()
-    with pytest.raises(httpcore2.ReadError, match="closed"):
-        await stream.read(1)
-
-    async def nobody(host: str, port: int) -> trio.SocketStream:
-        raise ConnectionRefusedError("refused")
-
-    with pytest.raises(httpcore2.ConnectError, match="refused"):
-        await NetworkBackend(nobody).connect_tcp("mm.test", 80)
-
-
-async def test_deadlines_are_httpcores(autojump_clock: trio.testing.MockClock) -> None:
-    """httpx's own timeouts reach this far."""
-    stream, server = await connect(ReadPacer())
-    with pytest.raises(httpcore2.ReadTimeout):
-        await stream.read(1, timeout=5)
-
-    async def never(host: str, port: int) -> trio.SocketStream:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    with pytest.raises(httpcore2.ConnectTimeout):
-        await NetworkBackend(never).connect_tcp("mm.test", 80, timeout=5)
-    await stream.aclose()
-    await server.aclose()
-
-
-async def test_a_closed_idle_connection_is_noticed() -> None:
-    """The pool asks before it uses one again."""
-    stream, server = await connect(ReadPacer())
-    assert not stream.get_extra_info("is_readable")
-    await server.aclose()
-    assert stream.get_extra_info("is_readable")
-    await stream.aclose()
 
 
 async def test_an_answer_is_paced_from_its_first_text_to_its_end() -> None:
