@@ -146,7 +146,7 @@ def parse_command(text: str, bot_names: tuple[str, ...] = ()) -> ChatCommand | N
 def without_mentions(text: str, bot_names: tuple[str, ...]) -> str:
     """`text` without white space and mentions of the bot at both ends."""
     text = text.strip()
-    for name in bot_names:
+    for name in bot_names if "@" in text else ():
         mention = rf"@{re.escape(name)}(?![\w.-]*\w)"
         text = re.sub(rf"\A(?:{mention}[\s,:]*)+|(?:\s+{mention}[.!?\s]*)+\Z", "", text, flags=re.IGNORECASE).strip()
     return text

@@ -4,11 +4,14 @@
 whom it can't (models, tools, Mattermost's events). Limits of size and time are the caller's.
 """
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
+
+import msgspec
 
 from oc_trio.core.text import clean, is_clean
 
@@ -120,6 +123,10 @@ def _read(
 ) -> Any:
     if _is_deeper_than(text, max_depth):
         raise BadJson("nested too deep")
+    if parse_constant is None and parse_float is None:
+        # Takes a third of the time. It refuses what `json` refuses, and what we refuse of what `json` takes.
+        with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            return msgspec.json.decode(text)
     try:
         return json.loads(text, parse_constant=parse_constant or _refuse_constant, parse_float=parse_float or _finite)
     except BadJson:

@@ -61,6 +61,16 @@ class Directory:
         """A channel by id; mind that its `last_post_at` is as old as the entry."""
         return await self._cached(("channel", channel_id), lambda: self.api.channels.get(channel_id))
 
+    def known_user(self, user_id: UserId) -> User | None:
+        """What `user` would return without asking the server; None where it would ask."""
+        user: User | None = self._fresh(("user", user_id))
+        return user
+
+    def known_channel(self, channel_id: ChannelId) -> Channel | None:
+        """What `channel` would return without asking the server; None where it would ask."""
+        channel: Channel | None = self._fresh(("channel", channel_id))
+        return channel
+
     def cached_name(self, of: UserId | ChannelId) -> str:
         """The username or channel name of an id as it was known last, for people to read; "" without asking anybody.
 
@@ -107,9 +117,8 @@ class Directory:
     async def _cached(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         # Under the lock, so that fifty posts of one stranger cost one request.
         async with self._locks.hold(key):
-            entry = self._cache.get(key)
-            if entry is not None and trio.current_time() - entry[0] < self.ttl:
-                cached: T = entry[1]
+            cached: T | None = self._fresh(key)
+            if cached is not None:
                 return cached
             epoch = self._epoch
             fresh = await ask()
@@ -117,6 +126,10 @@ class Directory:
             if epoch == self._epoch:
                 self._remember(key, fresh)
             return fresh
+
+    def _fresh(self, key: Hashable) -> Any:
+        entry = self._cache.get(key)
+        return entry[1] if entry is not None and trio.current_time() - entry[0] < self.ttl else None
 
     def _remember(self, key: Hashable, value: Any) -> None:
         self._cache[key] = (trio.current_time(), value)

@@ -7,6 +7,7 @@ here except through them.
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import trio
@@ -27,7 +28,7 @@ from oc_trio.core.connection import (
     Woke,
     step,
 )
-from oc_trio.core.events import Event, EventFrame, Frame, Unhandled
+from oc_trio.core.events import Event, EventFrame, Frame, Posted, Unhandled
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
@@ -36,13 +37,16 @@ from oc_trio.mattermost.connection_inputs import input_from_error, input_from_fr
 from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
 from oc_trio.telemetry.log import get_logger
 
-BUFFER = 1024  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
+BUFFER = 4096  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
+MAX_TOGETHER = 200  # posts that are handed on at once; an event behind them waits for them
 HEARTBEAT_SECONDS = 30.0
 # A request that is refused with 401 triggers a heartbeat at once, but not within this time of the last one.
 MIN_HEARTBEAT_SECONDS = 2.0
 PONG_SECONDS = 10.0
 # How long the pump may go on with events that were read before the socket was lost.
 PUMP_SECONDS = 5.0
+
+_ADMIT = (Admit(),)
 
 log = get_logger(part="listener")
 
@@ -51,14 +55,15 @@ log = get_logger(part="listener")
 class ListenerHooks:
     """What the listener calls; all but `save_resume` from one task at a time.
 
-    `on_event` gets every event in order and should return quickly; a MattermostError from it closes the socket, and
-    the server replays the event after the resume. `on_connected(resumed)` runs on every connect; events wait until it
-    returns. `on_state` gets the state and the reason. `save_resume` stores the resume point, None for none; it is
+    `on_events` gets every event in order, posts that wait in a row together, everything else alone, and should return
+    quickly; a MattermostError from it closes the socket, and the server replays these events after the resume.
+    `on_connected(resumed)` runs on every connect; events wait until it returns. `on_state` gets the state and the
+    reason. `save_resume` stores the resume point, None for none; it is
     called only while the connection is known to be alive (going live, each answered heartbeat, each poll), so that the
     time of a call is a time at which the account was live.
     """
 
-    on_event: Callable[[Event], Awaitable[None]]
+    on_events: Callable[[tuple[Event, ...]], Awaitable[None]]
     on_connected: Callable[[bool], Awaitable[None]]
     on_state: Callable[[ConnectionState, str], Awaitable[None]]
     save_resume: Callable[[ResumePoint | None], Awaitable[None]]
@@ -221,7 +226,31 @@ class _Connection:
     async def _pump(self, events_recv: trio.MemoryReceiveChannel[Frame]) -> None:
         async with events_recv:
             async for frame in events_recv:
-                await self._handle(frame)
+                await self._handle_all([frame, *_waiting(events_recv, MAX_TOGETHER - 1)])
+
+    async def _handle_all(self, frames: list[Frame]) -> None:
+        """Handle frames in order; posts in a row are handed on together, so that they cost one write to the journal."""
+        posts: list[Event] = []
+        link = self.owner.link
+        for frame in frames:
+            if isinstance(frame, EventFrame) and isinstance(frame.event, Posted):
+                after, intents = step(link, input_from_frame(frame))
+                if intents == _ADMIT:
+                    posts.append(frame.event)
+                    link = after
+                    continue
+            await self._hand_on(tuple(posts), link)
+            posts.clear()
+            await self._handle(frame)
+            link = self.owner.link
+        await self._hand_on(tuple(posts), link)
+
+    async def _hand_on(self, events: tuple[Event, ...], link: ConnectionState) -> None:
+        """Let `events` be handled; `link` is the state behind the last of them."""
+        if events:
+            await self.owner.hooks.on_events(events)
+            # Only now, so that a resume replays what was not handled.
+            self.owner.link = evolve(self.owner.link, resume=link.resume)
 
     async def _handle(self, frame: Frame) -> None:
         owner, before = self.owner, self.owner.link.resume
@@ -238,7 +267,7 @@ class _Connection:
                 if self.failure is None:
                     await owner.go_live()
         if isinstance(frame, EventFrame) and any(isinstance(intent, Admit) for intent in intents):
-            await owner.hooks.on_event(frame.event)
+            await owner.hooks.on_events((frame.event,))
         owner.link = evolve(owner.link, resume=link.resume)
 
     def _fail(self, exc: MattermostError) -> None:
@@ -246,6 +275,15 @@ class _Connection:
             self.failure = exc
             # What was read is handled first, so that the resume asks for less; the bound is for a handler that hangs.
             self.pump_scope.deadline = trio.current_time() + PUMP_SECONDS
+
+
+def _waiting(events_recv: trio.MemoryReceiveChannel[Frame], limit: int) -> list[Frame]:
+    """Up to `limit` frames that were read already."""
+    frames: list[Frame] = []
+    with suppress(trio.WouldBlock, trio.EndOfChannel):
+        while len(frames) < limit:
+            frames.append(events_recv.receive_nowait())
+    return frames
 
 
 async def run_listener(

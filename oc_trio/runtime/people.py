@@ -69,6 +69,13 @@ class People:
             return Chat(channel_id, event_type)
         return Chat(channel.id, channel.type, channel.team_id)
 
+    def known(self, user_id: UserId, channel_id: ChannelId) -> tuple[Sender, Chat] | None:
+        """A user and a channel as `sender` and `chat` give them, where both are known without asking the server."""
+        user, channel = self.directory.known_user(user_id), self.directory.known_channel(channel_id)
+        if user is None or channel is None:
+            return None
+        return self._sender_of(user), Chat(channel.id, channel.type, channel.team_id)
+
     async def paired(self, chat: Chat) -> frozenset[UserId]:
         """The users whose pairing counts in `chat`: it opens direct messages only."""
         return await self.pairing.approved(self.account) if chat.is_direct else frozenset()

@@ -4,12 +4,14 @@ Owns the table `seen`, which deduplicates messages across restarts. Only `admit`
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
 from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
+from oc_trio.store.context import ContextPost
+from oc_trio.store.context import add as add_context
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.obligations import insert_obligation
 from oc_trio.store.outbox import put
@@ -153,6 +155,25 @@ def admit(tx: Tx, item: Admission) -> AdmissionResult:
     return AdmissionResult(fresh, obligation)
 
 
+def record_unaddressed(
+    tx: Tx, items: Sequence[Admission], contexts: Mapping[str, ContextPost], limit: int
+) -> tuple[bool, ...]:
+    """See `Admissions.record_unaddressed`."""
+    newest: dict[tuple[AccountId, ChannelId], Admission] = {}
+    for item in items:
+        key = (item.account, item.channel_id)
+        best = newest.get(key)
+        if best is None or (item.create_at, item.trigger) > (best.create_at, best.trigger):
+            newest[key] = item
+    for item in newest.values():
+        advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
+    fresh = tuple(_insert_seen(tx, item) for item in items)
+    # A post that was seen before may be in a turn's prompt by now.
+    kept = [contexts[item.trigger] for item, is_fresh in zip(items, fresh) if is_fresh and item.trigger in contexts]
+    add_context(tx, kept, limit)
+    return fresh
+
+
 @frozen
 class Admissions:
     """Writes and reads the decisions about inbound messages."""
@@ -161,6 +182,15 @@ class Admissions:
 
     async def admit(self, admission: Admission) -> AdmissionResult:
         return await self._engine.run(lambda tx: admit(tx, admission))
+
+    async def record_unaddressed(
+        self, items: Sequence[Admission], contexts: Mapping[str, ContextPost], limit: int
+    ) -> tuple[bool, ...]:
+        """Records posts that don't address the bot, with their watermarks, in one transaction; whether each was new.
+
+        `contexts`, by trigger, are those that are kept for the next turn of their session, which holds `limit`.
+        """
+        return await self._engine.run(lambda tx: record_unaddressed(tx, items, contexts, limit))
 
     async def seen(self, account: AccountId, triggers: Iterable[str]) -> frozenset[str]:
         """The `triggers` that are known already, whatever the decision was."""

@@ -1,18 +1,37 @@
 """Posts that did not address the bot, kept as context for the next turn of their conversation, up to a limit."""
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from oc_trio.ids import PostId, SessionKey
 from oc_trio.store.engine import Engine, Tx
 
 
-def _add(tx: Tx, session: SessionKey, post: PostId, payload: str, at: int, limit: int) -> None:
-    tx.run(
-        "INSERT INTO context (session, post_id, payload, at) VALUES (?, ?, ?, ?)"
-        # An edit of a context post arrives as the same post: it replaces the text and keeps the place in the order.
-        " ON CONFLICT (session, post_id) DO UPDATE SET payload = excluded.payload",
-        *(session, post, payload, at),
-    )
+@frozen
+class ContextPost:
+    """A post to keep for its session; `payload` is its entry as JSON, `at` its `create_at`."""
+
+    session: SessionKey
+    post: PostId
+    payload: str
+    at: int
+
+
+def add(tx: Tx, posts: Sequence[ContextPost], limit: int) -> None:
+    """Adds posts or updates their texts, then drops the oldest of each session beyond `limit`."""
+    for item in posts:
+        tx.run(
+            "INSERT INTO context (session, post_id, payload, at) VALUES (?, ?, ?, ?)"
+            # An edit of a context post arrives as the same post: it replaces the text and keeps the place in the order.
+            " ON CONFLICT (session, post_id) DO UPDATE SET payload = excluded.payload",
+            *(item.session, item.post, item.payload, item.at),
+        )
+    for session in dict.fromkeys(item.session for item in posts):
+        _drop_oldest(tx, session, limit)
+
+
+def _drop_oldest(tx: Tx, session: SessionKey, limit: int) -> None:
     tx.run(
         # In the same transaction, so that no session ever holds more than its limit.
         "DELETE FROM context WHERE session = ? AND serial NOT IN"
@@ -29,7 +48,7 @@ class Context:
 
     async def add(self, session: SessionKey, post: PostId, payload: str, at: int, limit: int) -> None:
         """Adds a post or updates its text, then drops the oldest beyond `limit`; `at` is the post's `create_at`."""
-        await self._engine.run(lambda tx: _add(tx, session, post, payload, at, limit))
+        await self._engine.run(lambda tx: add(tx, [ContextPost(session, post, payload, at)], limit))
 
     async def take(self, session: SessionKey, before_at: int) -> tuple[str, ...]:
         """The payloads up to and including `before_at`, oldest first. Deletes nothing: see `clear`."""

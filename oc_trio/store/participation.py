@@ -1,9 +1,11 @@
 """Threads in which the bot has posted: messages there need no mention for some days."""
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from oc_trio.ids import AccountId, ChannelId, ThreadRoot
-from oc_trio.store.engine import Engine
+from oc_trio.store.engine import Engine, Tx
 
 # People can reply to a draft before the answer is complete, so an unfinished turn counts as soon as a post of it may be
 # in the thread. A turn that ends without a visible answer leaves no row.
@@ -31,6 +33,20 @@ class Participation:
                 *(account, channel, root, at),
             )
         )
+
+    async def all_active(
+        self, account: AccountId, threads: Mapping[tuple[ChannelId, ThreadRoot], int]
+    ) -> frozenset[tuple[ChannelId, ThreadRoot]]:
+        """Those of `threads` for which `active` is true; the values are each one's `since`."""
+
+        def look(tx: Tx) -> frozenset[tuple[ChannelId, ThreadRoot]]:
+            return frozenset(
+                (channel, root)
+                for (channel, root), since in threads.items()
+                if tx.one(_ACTIVE, account, channel, root, since, account, channel, root) is not None
+            )
+
+        return await self._engine.run(look) if threads else frozenset()
 
     async def active(self, account: AccountId, channel: ChannelId, root: ThreadRoot, since: int) -> bool:
         """Whether the bot answered in the thread at or after `since` (ms), or is answering there now."""

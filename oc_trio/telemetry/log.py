@@ -15,7 +15,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from oc_trio.telemetry.log_tail import LogTail
-from oc_trio.telemetry.printable import plain, plain_event, printable_event, text_of
+from oc_trio.telemetry.printable import plain, printable_event, text_of
 from oc_trio.telemetry.tracebacks import Tracebacks
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -53,7 +53,7 @@ class Redactor:
         return self.clean(text_of(value))
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
-        return {key: self.clean(plain(value)) for key, value in event.items()}
+        return {str(key): self.clean(plain(value)) for key, value in event.items()}
 
 
 class _Lines(io.TextIOBase):
@@ -102,7 +102,8 @@ def configure(
         Tracebacks(as_json=as_json),
         # After the tracebacks: secrets are cut out of them, too.
         redactor or Redactor(),
-        plain_event if as_json else printable_event,
+        # JSON escapes control characters itself.
+        *([] if as_json else [printable_event]),
         *([tail] if tail is not None else []),
     ]
     renderer: Processor = (

@@ -14,6 +14,7 @@ from oc_trio.core.text import clean
 
 LONGEST = 50_000  # characters of one value: a traceback is shorter, a model's answer may not be
 DEEPEST = 20
+_SHORT = 100
 _LARGEST = 2**63  # larger integers lose digits in readers of JSON logs
 # C0 and C1, line separators, and the marks that turn the direction of text.
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -25,6 +26,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        # Most values: an id or a word.
+        if type(value) is str and len(value) <= _SHORT and value.isascii() and "\0" not in value:
+            return value
         text = clean(str(value))
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}... [{len(text) - LONGEST} more]"
     if isinstance(value, int):
@@ -51,11 +55,6 @@ def text_of(value: Any) -> str:
 def escaped(text: str) -> str:
     """`text` with each control character as an escape, on one line."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-
-
-def plain_event(_logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
-    """For JSON, which escapes control characters itself."""
-    return {str(key): plain(value) for key, value in event.items()}
 
 
 def printable_event(_logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:

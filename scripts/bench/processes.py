@@ -85,7 +85,7 @@ class Gateway:
     @property
     def journal(self) -> Path:
         """The database file, to be opened for reading only."""
-        return next(self.state.rglob("*.db"))
+        return next(self.state.rglob("journal.sqlite3"))
 
     def connects(self) -> int:
         """How often it has connected so far: 1 unless a connection was lost."""

@@ -28,13 +28,14 @@ class HookRecorder:
     failing: int = 0
 
     def hooks(self) -> ListenerHooks:
-        return ListenerHooks(self._event, self._connected, self._state, self._save)
+        return ListenerHooks(self._events, self._connected, self._state, self._save)
 
-    async def _event(self, event: Event) -> None:
-        if isinstance(event, Posted):
-            if self.on_post is not None:
-                await self.on_post(event.post.id)
-            self.lines.append(event.post.id)
+    async def _events(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if isinstance(event, Posted):
+                if self.on_post is not None:
+                    await self.on_post(event.post.id)
+                self.lines.append(event.post.id)
 
     async def _connected(self, resumed: bool) -> None:
         await trio.sleep(self.slow_catch_up)

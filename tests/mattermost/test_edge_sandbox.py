@@ -123,11 +123,12 @@ class AdmittedPosts:
     is_live: trio.Event = field(factory=trio.Event)
 
     def hooks(self) -> ListenerHooks:
-        return ListenerHooks(self.on_event, self.on_connected, self.on_state, self.save)
+        return ListenerHooks(self.on_events, self.on_connected, self.on_state, self.save)
 
-    async def on_event(self, event: Event) -> None:
-        if isinstance(event, Posted):
-            self.admit_one(event.post)
+    async def on_events(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if isinstance(event, Posted):
+                self.admit_one(event.post)
 
     async def on_connected(self, resumed: bool) -> None:
         self.connects.append("resumed" if resumed else "fresh")
@@ -221,7 +222,7 @@ async def test_a_revoked_token_shows_by_the_heartbeat(
         states.append(link)
 
     admitted = AdmittedPosts(env)
-    hooks = ListenerHooks(admitted.on_event, admitted.on_connected, on_state, admitted.save)
+    hooks = ListenerHooks(admitted.on_events, admitted.on_connected, on_state, admitted.save)
     with trio.move_on_after(60):
         async with trio.open_nursery() as inner:
 

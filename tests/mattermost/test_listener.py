@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from oc_trio.core.connection import ResumePoint
+from oc_trio.core.events import Event, Posted
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost import listener
 from oc_trio.mattermost.listener import ListenerHooks, run_listener, run_poller
@@ -108,6 +109,39 @@ async def test_a_gap_in_the_numbering_asks_for_what_is_missing(
     assert sockets.dials[1] == "/api/v4/websocket?connection_id=conn1&sequence_number=1"
 
 
+async def test_posts_that_wait_in_a_row_are_handed_on_together(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """An event of another kind ends the row, and nothing is handed on out of order; a resume asks for what is left."""
+    together: list[str] = []
+    saved: list[ResumePoint | None] = []
+
+    async def on_events(events: tuple[Event, ...]) -> None:
+        names = [event.post.id if isinstance(event, Posted) else type(event).__name__ for event in events]
+        together.append(" ".join(names))
+
+    async def save(resume: ResumePoint | None) -> None:
+        saved.append(resume)
+
+    async def burst(peer: Peer) -> None:
+        await peer.hello()
+        await peer.posted(1, "p1")
+        await peer.posted(2, "p2")
+        await peer.event(3, "typing", {"user_id": "alice"}, channel_id="chan")
+        await peer.posted(4, "p3")
+        await peer.posted(5, "p4")
+        await peer.answer_pings()
+
+    recorder, sockets = HookRecorder(slow_catch_up=3.0), FakeSockets(nursery, [burst])
+    hooks = ListenerHooks(on_events, recorder._connected, recorder._state, save)
+    async with open_api(FakeHttp({"GET /users/me": ME})) as api:
+        with trio.move_on_after(5):
+            await run_listener(api, hooks, random=lambda: 0.5, open_stream=sockets.open_stream)
+    assert together == ["Hello", "p1 p2", "Typed", "p3 p4"]
+    assert saved[-1] == ResumePoint("conn1", 6)
+
+
+@pytest.mark.slow
 async def test_events_wait_for_catch_up_and_overflow_is_made_good(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
@@ -223,7 +257,7 @@ async def test_the_resume_point_is_saved_only_while_the_connection_is_known_to_l
 
     recorder = HookRecorder()
     sockets = FakeSockets(nursery, [one_beat])
-    hooks = ListenerHooks(recorder._event, recorder._connected, recorder._state, save)
+    hooks = ListenerHooks(recorder._events, recorder._connected, recorder._state, save)
     async with open_api(FakeHttp({"GET /users/me": ME})) as api:
         with trio.move_on_after(300):
             await run_listener(api, hooks, random=lambda: 0.5, policy=POLICY, open_stream=sockets.open_stream)

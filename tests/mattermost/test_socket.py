@@ -1,6 +1,7 @@
 """One websocket: the upgrade and its refusals, the first frame, closing, and errors without exception groups."""
 
 import ssl
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -147,6 +148,30 @@ async def test_a_cancelled_socket_still_closes_in_order(
             await trio.sleep_forever()
     await trio.testing.wait_all_tasks_blocked()
     assert (codes, trio.current_time()) == ([1000], 1)
+
+
+async def test_a_ping_that_comes_during_the_close_is_no_error(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """A server that goes on pinging after our close frame changes nothing: the body's own error comes out, alone."""
+
+    async def pinging(peer: Peer) -> None:
+        await peer.hello()
+        peer.connection._reader_running = False
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await peer.stream.send_all(b"\x89\x01p")
+                await trio.sleep(0.01)
+
+    sockets = FakeSockets(nursery, [pinging])
+    with pytest.raises(MattermostUnavailable, match="overflow"):
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream):
+            raise MattermostUnavailable("overflow")
+    with trio.move_on_after(1) as scope:
+        async with open_socket(URL, "t", None, open_stream=sockets.open_stream):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    nursery.cancel_scope.cancel()
 
 
 async def test_too_large_a_message_has_its_code(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:

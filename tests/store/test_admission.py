@@ -11,9 +11,10 @@ from oc_trio.store.admission import (
     Admission,
     obligation_id,
 )
+from oc_trio.store.context import ContextPost
 from oc_trio.store.store import Store
 from oc_trio.store.watermarks import WatermarkRow
-from tests.store.rows import ACCOUNT, OTHER, SESSION, TOWN, admission, post
+from tests.store.rows import ACCOUNT, LAB, OTHER, SESSION, TOWN, admission, post
 
 
 async def test_an_admitted_message_becomes_an_obligation(store: Store) -> None:
@@ -156,3 +157,23 @@ async def test_racing_admissions_make_one_obligation(store: Store) -> None:
             nursery.start_soon(one, source)
 
     assert len([item for item in made if item is not None]) == 1
+
+
+async def test_unaddressed_posts_are_recorded_together(store: Store) -> None:
+    """Each new one has its row and its context, known ones change nothing; each channel's watermark is its newest."""
+    await store.admission.admit(admission("p2", create_at=20))
+    rows = [("p1", 10, TOWN), ("p2", 20, TOWN), ("p3", 30, TOWN), ("p4", 25, TOWN), ("p5", 5, LAB)]
+    items = [
+        admission(name, create_at=at, channel_id=channel, decision=CONTEXT, reason="no_mention")
+        for name, at, channel in rows
+    ]
+    contexts = {name: ContextPost(SESSION, post(name), name, at) for name, at, _ in rows if name != "p5"}
+
+    fresh = await store.admission.record_unaddressed(items, contexts, 2)
+
+    assert fresh == (True, False, True, True, True)
+    assert await store.context.take(SESSION, 99) == ("p4", "p3")
+    assert await store.watermarks.all(ACCOUNT) == (WatermarkRow(LAB, post("p5"), 5), WatermarkRow(TOWN, post("p3"), 30))
+    row = await store.admission.decision(ACCOUNT, "p2")
+    assert row is not None
+    assert row.decision == "admit"

@@ -98,7 +98,9 @@ class AccountConnection:
 
     async def _connect(self) -> None:
         services, connection, random = self.services, self.settings.connection, self.services.clock.random.random
-        hooks = partial(ListenerHooks, on_event=self._on_event, on_state=self._on_state, save_resume=self._save_resume)
+        hooks = partial(
+            ListenerHooks, on_events=self._on_events, on_state=self._on_state, save_resume=self._save_resume
+        )
         if self.is_polling:
             poll_hooks = hooks(on_connected=self.catch_up.poll)
             token, interval = services.api.transport.token, connection.reconnect_interval
@@ -114,12 +116,15 @@ class AccountConnection:
             open_stream=self.dependencies.stream_opener(net_policy(self.settings)),
         )
 
-    async def _on_event(self, event: Event) -> None:
-        """Handle one event. The watchdog counts only events whose handling has begun: none may come for days."""
+    async def _on_events(self, events: tuple[Event, ...]) -> None:
+        """Handle events that came together.
+
+        The watchdog counts only events whose handling has begun: none may come for days.
+        """
         part = f"{self.services.account}: events"
         self.services.health.progress(part, within_s=EVENT_SECONDS)
         try:
-            await self.event_handler.on_event(event)
+            await self.event_handler.on_events(events)
         finally:
             self.services.health.finished(part)
 

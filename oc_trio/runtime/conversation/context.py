@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 import trio
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
 from oc_trio.agent.port import Message, Role
 from oc_trio.core import context
@@ -24,6 +25,7 @@ from oc_trio.mattermost.client import Api
 from oc_trio.runtime.conversation.attachments import AttachmentReader
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
+from oc_trio.store.context import ContextPost
 from oc_trio.store.damage import reading
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
@@ -47,11 +49,15 @@ class ConversationContext:
 
     async def remember(self, session: SessionKey, entry: context.HistoryEntry) -> None:
         """Keep an unaddressed post for the next turn of its conversation."""
-        limit = self.policies.context.limit
-        if limit:
-            [entry] = context.remember((), entry, self.policies.context)
-            row = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
-            await self.store.context.add(session, entry.post_id, row, entry.at, limit)
+        if (kept := self.kept(session, entry)) is not None:
+            await self.store.context.add(session, kept.post, kept.payload, kept.at, self.policies.context.limit)
+
+    def kept(self, session: SessionKey, entry: context.HistoryEntry) -> ContextPost | None:
+        """The journal's row of an unaddressed post; None where no context is kept."""
+        if not self.policies.context.limit:
+            return None
+        [entry] = context.remember((), entry, self.policies.context)
+        return ContextPost(session, entry.post_id, msgspec.json.encode(entry).decode(), entry.at)
 
     async def revise(self, session: SessionKey, post: Post) -> None:
         """A kept post was edited: if it still waits for a turn, keep its current text."""

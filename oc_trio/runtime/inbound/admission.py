@@ -5,7 +5,7 @@ The decisions themselves are `core.gating` and `core.routing`. MattermostUnavail
 give a fact right now: nothing was written then, so the post comes again after the reconnect.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import evolve, frozen
 
@@ -27,6 +27,7 @@ from oc_trio.runtime.earlier_answers import ANSWERED
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
 from oc_trio.runtime.services import AccountServices
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
+from oc_trio.store.context import ContextPost
 from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.telemetry.log import get_logger
 
@@ -149,6 +150,66 @@ class AdmissionPipeline:
             await services.context.remember(candidate.route.session, entry)
         return None
 
+    async def admit_unaddressed(self, posts: Sequence[Post], source: Source) -> int:
+        """Record those first ones of `posts` that don't address the bot, in one transaction; returns how many.
+
+        What they do is what `admit` does. It stops before the first post that `admit` has to look at by itself: one
+        that may be answered or explained, the bot's own, and one whose author or channel has to be looked up.
+        """
+        services = self.services
+        bot = Bot(services.user.id, services.user.username)
+        found: list[tuple[Candidate, Decision]] = []
+        for post in posts:
+            known = services.people.known(post.user_id, post.channel_id)
+            if known is None or known[1].is_direct or post.user_id == services.user.id:
+                break
+            candidate = self._candidate_of(Inbound(post, known[1], known[0], bot))
+            decision = self._decide(candidate)
+            if decision.verdict is Verdict.ADDRESSED or decision.explain:
+                break
+            found.append((candidate, decision))
+        count = await self._before_participation([candidate.facts.post for candidate, _ in found])
+        await self._record_unaddressed(found[:count], source)
+        return count
+
+    async def _before_participation(self, posts: Sequence[Post]) -> int:
+        """How many of the first `posts` are in no thread in which the bot takes part."""
+        services, rules = self.services, self.services.policies.chat
+        if not rules.thread_participation:
+            return len(posts)
+        threads = {
+            (post.channel_id, ThreadRoot(post.root_id)): post.create_at - rules.participation_ms
+            for post in posts
+            if post.root_id
+        }
+        active = await services.store.participation.all_active(services.account, threads)
+        return next(
+            (at for at, post in enumerate(posts) if (post.channel_id, ThreadRoot(post.root_id)) in active), len(posts)
+        )
+
+    async def _record_unaddressed(self, found: Sequence[tuple[Candidate, Decision]], source: Source) -> None:
+        services = self.services
+        items: list[Admission] = []
+        contexts: dict[str, ContextPost] = {}
+        for candidate, decision in found:
+            post, session = candidate.facts.post, candidate.route.session if candidate.route else None
+            word = _journal_decision(decision, post, services.user.id)
+            items.append(build_admission(services, post, source, word, decision.reason, session=session))
+            if decision.verdict is Verdict.CONTEXT and session is not None:
+                name = candidate.facts.sender.username
+                entry = context.entry_of(post, name=name, trusted=decision.trusted, bot=services.user.id)
+                if (kept := services.context.kept(session, entry)) is not None:
+                    contexts[post.id] = kept
+        if not items:
+            return
+        limit = services.policies.context.limit
+        are_fresh = await services.store.admission.record_unaddressed(items, contexts, limit)
+        for (candidate, decision), is_fresh in zip(found, are_fresh):
+            if is_fresh:
+                self._report(candidate.facts.post, decision, source)
+            else:
+                services.metrics.dedupe_hits.labels(services.account).inc()
+
     async def mark_ignored(self, post: Post, reason: str, notice: OutboxRow | None = None) -> bool:
         """Record a post as seen and not to be answered, and queue `notice` with it; false where it was seen before."""
         services = self.services
@@ -202,23 +263,28 @@ class AdmissionPipeline:
 
     async def _candidate(self, post: Post, chat_type: ChannelType | None, *, edited: bool) -> Candidate:
         services = self.services
-        bot = Bot(services.user.id, services.user.username)
         chat = await services.people.chat(post.channel_id, chat_type)
-        reply_route = route(post, chat, services.policies.routing, account=services.account) if chat.kind else None
         facts = Inbound(
             post,
             chat,
             await services.people.sender(post.user_id),
-            bot,
+            Bot(services.user.id, services.user.username),
             paired=await services.people.paired(chat),
             participated_at=await self._participated_at(post, chat),
             edited=edited,
-            # The names depend on the agent, and the agent on the route.
-            named=reply_route is not None and is_named(post.message, services.policies.names_for(reply_route.agent)),
         )
+        return self._candidate_of(facts)
+
+    def _candidate_of(self, facts: Inbound) -> Candidate:
+        """The candidate that a post's facts make: where it would be answered, by whose name it calls, as which text."""
+        services, post, chat, bot = self.services, facts.post, facts.chat, facts.bot
+        reply_route = route(post, chat, services.policies.routing, account=services.account) if chat.kind else None
+        # The names depend on the agent, and the agent on the route.
+        if reply_route is not None and is_named(post.message, services.policies.names_for(reply_route.agent)):
+            facts = evolve(facts, named=True)
         # The text as written comes first: where "!" is a trigger prefix too, `!status` is still the command.
         texts = (agent_text(post.message, bot.username), spoken_text(facts, services.policies.chat))
-        for text in texts if services.policies.text_commands else ():
+        for text in dict.fromkeys(texts) if services.policies.text_commands else ():
             command = parse_command(text, (bot.username,))
             if command is not None:
                 # A bare "stop" without a mention is meant for us only where it is written like a command.

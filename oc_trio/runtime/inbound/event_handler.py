@@ -3,8 +3,9 @@
 Raises MattermostError where the server can't give a fact: the listener then reconnects, and the event comes again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import islice, takewhile
 from typing import assert_never
 
 import trio
@@ -45,7 +46,7 @@ from oc_trio.runtime.delivery.outbox_message import OutboxMessage, row_of
 from oc_trio.runtime.error_boundary import DEFECT, SORRY
 from oc_trio.runtime.inbound.admission import AdmissionPipeline, Admitted
 from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
-from oc_trio.runtime.inbound.event_tries import EventTries
+from oc_trio.runtime.inbound.event_tries import PASSING, EventTries
 from oc_trio.runtime.inbound.reactions import note_reaction
 from oc_trio.runtime.inbound.recheck import find_changes, message_of
 from oc_trio.runtime.services import AccountServices
@@ -59,6 +60,8 @@ STOP_REACTION = "octagonal_sign"
 
 # Our clock and the server's may differ by this much: a new channel's first post must not look older than its watermark.
 SKEW_MS = 60_000
+
+MAX_TOGETHER = 200  # posts of catch-up in one transaction
 
 log = get_logger(part="event_handler")
 
@@ -83,6 +86,34 @@ class EventHandler:
     # Whether a message was the answer that an open question waits for.
     take_text: Callable[[InboundMessage], bool]
     posts_without_event: int = 0
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        """Handle events that came together, in order, as `on_event` does each; posts in a row that don't address the
+        bot are recorded together.
+        """
+        at = 0
+        while at < len(events):
+            if count := await self._unaddressed(_posts(events[at:]), Source.LIVE):
+                self.services.health.update(self.services.account, last_event_at=self.services.clock.now_ms())
+            at += count
+            if at < len(events):
+                await self.on_event(events[at])
+                at += 1
+
+    async def _unaddressed(self, posts: Sequence[Post], source: Source) -> int:
+        """How many of the first `posts` were recorded as not addressed; 0 after a defect, which one of them may cause:
+        each is then handled by itself.
+        """
+        count = 0
+
+        async def record() -> None:
+            nonlocal count
+            count = await self.admission.admit_unaddressed(posts, source)
+
+        about = {"kind": Posted.__name__, "posts": len(posts)}
+        if posts:
+            await self.services.boundary.contain(record, "event", about, passing=PASSING, will_retry=True)
+        return count
 
     async def on_event(self, event: Event) -> None:
         """Handle one event. Raises MattermostError, StoreError; a defect is logged and ends with this event."""
@@ -176,25 +207,38 @@ class EventHandler:
         services.metrics.catchup_posts.labels(services.account).inc(len(posts))
         # One query for all: after a long downtime nearly every post of the overlap has been seen.
         seen = await services.store.admission.seen(services.account, [post.id for post in posts])
-        for post in posts:
-            if post.user_id == services.user.id:
-                await self._confirm_own_post(post, is_live=False)
-            if post.id in seen:
-                if post.edit_at and post.user_id != services.user.id:
-                    # The event of the edit may have been missed, and the edit may have added a mention.
-                    edited = partial(self._edited, post)
-                    await self.tries.run(edited, "caught-up post", {"post": post.id}, retry=edited)
-                continue
-            # A bot that is new in an old channel must not answer its history.
-            if post.create_at <= began_at:
-                await self.admission.mark_ignored(post, BEFORE_FIRST_START)
-            else:
-                # Counted for the log: many of them mean that the websocket loses events.
-                self.posts_without_event += post.user_id != services.user.id
-                posted = partial(self._posted, post, channel.type, Source.CATCHUP)
-                retry = partial(self._retry_post, post, posted)
-                if await self.tries.run(posted, "caught-up post", {"post": post.id}, retry=retry) is not None:
-                    await self._give_up(post)
+        at = 0
+        while at < len(posts):
+            news = takewhile(lambda post: post.id not in seen and post.create_at > began_at, posts[at:])
+            count = await self._unaddressed(tuple(islice(news, MAX_TOGETHER)), Source.CATCHUP)
+            self.posts_without_event += count
+            at += count
+            # Most channels have nothing for the bot: all of one may be done by now.
+            if count < MAX_TOGETHER and at < len(posts):
+                await self._caught_up(channel, posts[at], is_seen=posts[at].id in seen, began_at=began_at)
+                at += 1
+
+    async def _caught_up(self, channel: Channel, post: Post, *, is_seen: bool, began_at: int) -> None:
+        """Admit one post of catch-up."""
+        is_ours = post.user_id == self.services.user.id
+        if is_ours:
+            await self._confirm_own_post(post, is_live=False)
+        if is_seen:
+            if post.edit_at and not is_ours:
+                # The event of the edit may have been missed, and the edit may have added a mention.
+                edited = partial(self._edited, post)
+                await self.tries.run(edited, "caught-up post", {"post": post.id}, retry=edited)
+            return
+        # A bot that is new in an old channel must not answer its history.
+        if post.create_at <= began_at:
+            await self.admission.mark_ignored(post, BEFORE_FIRST_START)
+            return
+        # Counted for the log: many of them mean that the websocket loses events.
+        self.posts_without_event += not is_ours
+        posted = partial(self._posted, post, channel.type, Source.CATCHUP)
+        retry = partial(self._retry_post, post, posted)
+        if await self.tries.run(posted, "caught-up post", {"post": post.id}, retry=retry) is not None:
+            await self._give_up(post)
 
     async def _retry_post(self, post: Post, handle: Callable[[], Awaitable[None]]) -> None:
         """Handle a post again after a defect; if it was admitted by then, only hand it to its session."""
@@ -383,3 +427,13 @@ class EventHandler:
         # A later return starts a new watermark: what was written in between was not for the bot.
         await self.services.store.watermarks.forget(self.services.account, channel_id)
         log.info("no longer in a channel", account=self.services.account, channel=channel_id)
+
+
+def _posts(events: Sequence[Event]) -> list[Post]:
+    """The posts of the first events, as far as these are posts."""
+    posts: list[Post] = []
+    for event in events:
+        if not isinstance(event, Posted):
+            break
+        posts.append(event.post)
+    return posts

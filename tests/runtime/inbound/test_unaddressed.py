@@ -1,0 +1,113 @@
+"""Many posts that are not for the bot: recorded together, and the same comes of each as if it had come alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oc_trio.agent.scripted import Say
+from oc_trio.sandbox.records import PostRecord
+from tests.runtime.harness import ACCOUNT, Harness
+
+
+async def decisions(harness: Harness, posts: list[PostRecord]) -> list[str]:
+    seen = [await harness.store.admission.decision(ACCOUNT, post.id) for post in posts]
+    return [f"{each.decision} {each.reason}" if each else "unseen" for each in seen]
+
+
+@contextmanager
+def recording(harness: Harness) -> Iterator[list[int]]:
+    """How many posts each transaction of the block recorded, if any."""
+    counts: list[int] = [0]
+
+    def note(sql: str) -> None:
+        counts[-1] += sql.startswith("INSERT INTO seen")
+        if sql == "COMMIT" and counts[-1]:
+            counts.append(0)
+
+    harness.journal.set_trace_callback(note)
+    try:
+        yield counts
+    finally:
+        harness.journal.set_trace_callback(None)
+        counts.pop()
+
+
+async def test_a_mention_among_them_is_answered_in_its_place(harness: Harness) -> None:
+    """The posts around it are kept as context, each for its thread."""
+    harness.script = [Say("yes")]
+    await harness.start()
+    harness.say("good morning")
+    await harness.settled()
+    posts = [harness.say(text) for text in ("one", "two", "@helper three?", "four")]
+    await harness.settled()
+    overheard = "context no_mention"
+    assert await decisions(harness, posts) == [overheard, overheard, "admit mention", overheard]
+    assert harness.answers() == ["yes"]
+    for post in (posts[0], posts[1], posts[3]):
+        decision = await harness.store.admission.decision(ACCOUNT, post.id)
+        assert decision is not None
+        assert decision.session is not None
+        [kept] = await harness.store.context.take(decision.session, post.create_at)
+        assert post.message in kept
+
+
+async def test_a_reply_where_the_bot_takes_part_is_answered(harness: Harness) -> None:
+    """It needs no mention, whatever it comes between; a reply in another thread does."""
+    harness.script = [Say("yes")]
+    await harness.start()
+    root = harness.say("@helper one?")
+    other = harness.say("elsewhere")
+    await harness.settled()
+    posts = [
+        harness.say("a", root=other),
+        harness.say("b"),
+        harness.say("and two?", root=root),
+        harness.say("c", root=other),
+    ]
+    await harness.settled()
+    assert await decisions(harness, posts) == [
+        "context no_mention",
+        "context no_mention",
+        "admit thread_participation",
+        "context no_mention",
+    ]
+    assert harness.answers() == ["yes", "yes"]
+
+
+async def test_strangers_are_looked_up_and_the_rest_follows(harness: Harness) -> None:
+    """A post by somebody who was not seen before is decided by what the server says of them."""
+    await harness.start({"groupPolicy": "allowlist", "groupAllowFrom": [harness.alice.id]})
+    posts = [
+        harness.say("one"),
+        harness.say("two", by=harness.bob),
+        harness.say("three"),
+        harness.say("@helper no?", by=harness.bob),
+    ]
+    await harness.settled()
+    assert await decisions(harness, posts) == [
+        "context no_mention",
+        "context group_policy_not_allowlisted",
+        "context no_mention",
+        "context group_policy_not_allowlisted",
+    ]
+
+
+async def test_a_hundred_missed_posts_are_recorded_together(harness: Harness) -> None:
+    """Catch-up records those that are not for the bot together, and answers those that are."""
+    harness.script = [Say("yes")]
+    await harness.start()
+    harness.say("good morning")
+    await harness.settled()
+    await harness.stop()
+    harness.world.restart()  # so that nothing can be resumed
+    posts = [harness.say(f"word {number}" if number != 50 else "@helper 50?") for number in range(100)]
+    with recording(harness) as counts:
+        await harness.start()
+        await harness.settled()
+    assert await decisions(harness, posts) == [
+        *["context no_mention"] * 50,
+        "admit mention",
+        *["context no_mention"] * 49,
+    ]
+    assert harness.answers() == ["yes"]
+    # Alice is looked up for the first post; the mention is the other one that is recorded by itself.
+    assert counts == [1, 49, 1, 49]
