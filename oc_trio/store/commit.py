@@ -41,7 +41,7 @@ def store_error(driver: Driver, error: Exception) -> StoreError:
 
 
 def _run_one(driver: Driver, work: Callable[[Tx], Any], fence: Fence | None, check: FenceCheck, nested: bool) -> Any:
-    tx = Tx(driver.execute, partial(check.require, fence) if fence is not None else None)
+    tx = Tx(driver, partial(check.require, fence) if fence is not None else None)
     if nested:
         driver.execute("SAVEPOINT job")
     result: Outcome[Any] = capture(work, tx)

@@ -33,12 +33,11 @@ class Tx:
     `before_write` is called before each statement that may write, and raises where it must not.
     """
 
-    __slots__ = ("_before_write", "_execute")
+    __slots__ = ("_before_write", "_execute", "_notify_sql")
 
-    def __init__(
-        self, execute: Callable[[str, Sequence[Any]], Result], before_write: Callable[[], None] | None = None
-    ) -> None:
-        self._execute = execute
+    def __init__(self, driver: "Driver", before_write: Callable[[], None] | None = None) -> None:
+        self._execute = driver.execute
+        self._notify_sql = driver.notify_sql
         self._before_write = before_write
 
     def _call(self, sql: str, params: tuple[Any, ...]) -> Result:
@@ -66,18 +65,24 @@ class Tx:
         """Executes a statement; returns the number of rows that it changed."""
         return self._call(sql, params)[1]
 
+    def notify(self, topic: str) -> None:
+        """See `notify.notify`."""
+        self._execute(self._notify_sql, (topic,))
+
 
 class Driver(Protocol):
     """One connection, used by one thread at a time; `begin` connects when there is no live connection.
 
     `errors` are the exceptions of the database's own library. `serial` is the DDL of a counting primary key, `now_sql`
-    an expression for the database's time in milliseconds. `for_update` and `for_key_share` are put behind a SELECT and
-    lock its rows to the end of the transaction: against any other lock, and against `for_update`.
+    an expression for the database's time in milliseconds, `notify_sql` a statement that has other processes told of a
+    topic at the commit. `for_update` and `for_key_share` are put behind a SELECT and lock its rows to the end of the
+    transaction: against any other lock, and against `for_update`.
     """
 
     name: str
     serial: str
     now_sql: str
+    notify_sql: str
     for_update: str
     for_key_share: str
     errors: tuple[type[Exception], ...]

@@ -21,6 +21,7 @@ from oc_trio.store.engine import Driver, Engine, Row, Tx
 from oc_trio.store.inline_engine import InlineEngine
 from oc_trio.store.location import Purpose, driver_of
 from oc_trio.store.migrations import MIGRATIONS, refuse_outdated
+from oc_trio.store.notify import LEASES, notify
 from oc_trio.store.writer import open_writer
 
 LEASE_MS = int(LEASE_SECONDS * 1000)
@@ -31,6 +32,7 @@ _PROCESSES = (
     "SELECT id, host, pid, version, started_at, url, draining, accounts, deadline, schema FROM processes"
     " ORDER BY started_at, id"
 )
+_RELEASE = "UPDATE leases SET holder = '', deadline = 0, since = 0 WHERE holder = ?"
 _LEASES = "SELECT account, holder, epoch, deadline, since FROM leases ORDER BY account"
 
 
@@ -144,19 +146,23 @@ class Leases:
 
     async def release(self, account: AccountId, me: str, epoch: int) -> None:
         """Gives a lease back, so that another process can have it at once; does nothing where it is another's."""
-        await self._engine.run(
-            lambda tx: tx.run(
-                "UPDATE leases SET holder = '', deadline = 0, since = 0 WHERE account = ? AND holder = ? AND epoch = ?",
-                *(account, me, epoch),
+
+        def work(tx: Tx) -> None:
+            sql = (
+                "UPDATE leases SET holder = '', deadline = 0, since = 0 WHERE account = ? AND holder = ? AND epoch = ?"
             )
-        )
+            if tx.run(sql, account, me, epoch):
+                notify(tx, LEASES)
+
+        await self._engine.run(work)
 
     async def leave(self, me: str) -> None:
         """Gives all leases back, and takes this process off the list."""
 
         def work(tx: Tx) -> None:
             tx.run("DELETE FROM processes WHERE id = ?", me)
-            tx.run("UPDATE leases SET holder = '', deadline = 0, since = 0 WHERE holder = ?", me)
+            tx.run(_RELEASE, me)
+            notify(tx, LEASES)
 
         await self._engine.run(work)
 

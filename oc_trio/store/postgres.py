@@ -108,6 +108,8 @@ class PostgresDriver:
     serial = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     # Not now(), which is the time of the transaction's beginning: it may have waited for a lock since.
     now_sql = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint"
+    # As in `postgres_listener`.
+    notify_sql = "SELECT pg_notify(left('oc_trio ' || current_schema(), 63), ?)"
     for_update = " FOR UPDATE"
     # Doesn't hold up the renewal of a lease, which changes no key column, but whoever takes it over, by `for_update`.
     for_key_share = " FOR KEY SHARE"
@@ -120,7 +122,8 @@ class PostgresDriver:
         self._begin = b"BEGIN"
         self._is_doubtful = False
 
-    def _connect(self) -> _Connection:
+    def connect(self) -> _Connection:
+        """A new connection. Raises psycopg's errors, and StoreUnusable for a URL that can't be read."""
         url_settings = self._url_settings()
         # What the operator wrote into the URL goes before our own.
         ours = SETTINGS | {"connect_timeout": str(self._limits.connect_seconds)}
@@ -201,7 +204,7 @@ class PostgresDriver:
             else:
                 return
         self.close()
-        self._connection = self._connect()
+        self._connection = self.connect()
         self._connection.execute(self._begin, prepare=False)
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> Result:

@@ -6,7 +6,7 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,19 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _give_clock(connection: sqlite3.Connection) -> None:
-    """Registers the function `oc_now_ms`, the time of this database, unless the connection's owner has done so."""
-    try:
-        connection.execute("SELECT oc_now_ms()")
-    except sqlite3.OperationalError:
-        connection.create_function("oc_now_ms", 0, _now_ms)
+def _give_functions(connection: sqlite3.Connection) -> None:
+    """Registers `oc_now_ms`, the time of this database, and `oc_notify`, which tells nobody: there is no other process.
+
+    Not where the connection's owner has registered others.
+    """
+    functions: tuple[tuple[str, int, Callable[..., int | None]], ...] = (
+        ("oc_now_ms", 0, _now_ms),
+        ("oc_notify", 1, lambda _topic: None),
+    )
+    known = {row[0] for row in connection.execute("PRAGMA function_list")}
+    for name, count, function in functions:
+        if name not in known:
+            connection.create_function(name, count, function)
 
 
 class SqliteDriver:
@@ -69,6 +76,7 @@ class SqliteDriver:
     name = "sqlite"
     serial = "INTEGER PRIMARY KEY"
     now_sql = "oc_now_ms()"
+    notify_sql = "SELECT oc_notify(?)"
     # A transaction has the whole file from its beginning.
     for_update = ""
     for_key_share = ""
@@ -89,7 +97,7 @@ class SqliteDriver:
         if connection.in_transaction:
             connection.rollback()  # first, because setting isolation_level commits
         connection.isolation_level = None
-        _give_clock(connection)
+        _give_functions(connection)
         return driver
 
     def _connect(self) -> sqlite3.Connection:
@@ -105,7 +113,7 @@ class SqliteDriver:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
-            _give_clock(connection)
+            _give_functions(connection)
         except sqlite3.Error:
             connection.close()
             raise
