@@ -4,8 +4,8 @@ A notice is no more than its topic; what there is to do is in the journal. Notic
 (SQLite, a pooler in between): whoever follows a topic looks at the journal from time to time anyway.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING
@@ -58,25 +58,15 @@ class Notices:
             self.deliver(topic)
 
 
-@asynccontextmanager
-async def open_notices(
-    location: str | Path | Connection, *, reconnect_seconds: float = RECONNECT_SECONDS
-) -> AsyncIterator[Notices]:
-    """Follows the notices of the journal's other processes for as long as the block runs.
+async def run_notices(
+    location: str | Path | Connection, notices: Notices, *, reconnect_seconds: float = RECONNECT_SECONDS
+) -> None:
+    """Delivers the notices of the journal's other processes, until cancelled; ends where none can come.
 
     Never fails: without a connection there are no notices, and it is tried again.
     """
-    notices = Notices()
     if isinstance(location, Connection) or not is_postgres(location):
-        yield notices
         return
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_follow, str(location), notices, reconnect_seconds)
-        yield notices
-        nursery.cancel_scope.cancel()
-
-
-async def _follow(url: str, notices: Notices, reconnect_seconds: float) -> None:
     # Only here: psycopg comes with an extra.
     from oc_trio.store.postgres_listener import open_listener
 
@@ -84,7 +74,7 @@ async def _follow(url: str, notices: Notices, reconnect_seconds: float) -> None:
     while True:
         try:
             # Abandoned: the thread ends by itself within the time that connecting may take.
-            listener = await trio.to_thread.run_sync(open_listener, url, abandon_on_cancel=True)
+            listener = await trio.to_thread.run_sync(open_listener, str(location), abandon_on_cancel=True)
             if listener is None:
                 log.info("a pooler is before PostgreSQL: what other processes write is found by looking, in seconds")
                 return

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from oc_trio.ids import AccountId
 from oc_trio.store.engine import Engine, Row, Tx
+from oc_trio.store.notify import RELAYED, notify
 
 # Of one account, read at once.
 MAX_OPEN = 100
@@ -51,6 +52,7 @@ def _row_of(row: Row) -> RelayedRow:
 
 
 def _insert(tx: Tx, row: RelayedRow, ended_at: int = 0) -> bool:
+    notify(tx, RELAYED)
     return bool(
         tx.run(
             "INSERT INTO relayed (id, account, kind, body, process, created_at, state, given_up_at, answer, ended_at)"
@@ -119,6 +121,7 @@ class Relayed:
                 " WHERE id = ? AND state <> 'ended'",
                 *(answer, at, id_),
             )
+            notify(tx, RELAYED)
             return bool(tx.value("SELECT given_up_at FROM relayed WHERE id = ?", id_))
 
         return await self._engine.run(write)

@@ -1,20 +1,31 @@
 """Other processes learn at once that the journal has something for them, where the database can tell them."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from functools import partial
 
 import pytest
+import trio
 
 from oc_trio.store.engine import Tx
 from oc_trio.store.leases import open_leases
-from oc_trio.store.notify import LEASES, RELAYED, Notices, notify, open_notices
+from oc_trio.store.notify import LEASES, RELAYED, Notices, notify, run_notices
 from oc_trio.store.store import Store, open_store
 from oc_trio.wakeup import Wakeup
 from tests.store.cluster import Cluster
 from tests.store.rows import ACCOUNT
 from tests.store.test_leases import NORTH
 from tests.store.test_postgres import cut_connections
+
+
+@asynccontextmanager
+async def open_notices(url: str, reconnect_seconds: float = 2.0) -> AsyncIterator[Notices]:
+    notices = Notices()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(run_notices, url, notices, reconnect_seconds=reconnect_seconds))
+        yield notices
+        nursery.cancel_scope.cancel()
 
 
 async def listening(notices: Notices) -> None:
@@ -87,7 +98,7 @@ async def test_the_owner_of_a_connection_may_take_notices() -> None:
     heard: list[str] = []
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.create_function("oc_notify", 1, heard.append)
-        async with open_store(connection) as store, open_notices(connection) as notices:
+        async with open_store(connection) as store:
             await store._engine.run(lambda tx: notify(tx, RELAYED))
-            assert not notices.is_listening
+            await run_notices(connection, Notices())
     assert heard == [RELAYED]

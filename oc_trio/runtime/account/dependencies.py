@@ -23,6 +23,7 @@ from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.turn.previewer import Previewer
 from oc_trio.store.leases import Leases, open_leases
 from oc_trio.store.location import is_postgres
+from oc_trio.store.notify import Notices, run_notices
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.tracing import NO_TRACER, Tracer
 
@@ -41,9 +42,9 @@ async def open_shared_leases(location: str | sqlite3.Connection) -> AsyncIterato
 class Dependencies:
     """`http_transport` gives the transport to a server, `open_stream` its websocket's stream, and `fetch_transport`
     fetches the files at web addresses; None means real sockets behind the address guard. `make_agent` builds
-    agents, `open_store` opens the journal at a location and `open_leases` its leases, `lease_clock` is the holder's
-    (see `oc_trio.lease`), `pictures` scales pictures for models, `tracer` makes the
-    traces of turns; the classes are those that an account is built from. `environ` may name proxies.
+    agents, `open_store` opens the journal at a location and `open_leases` its leases, `run_notices` delivers what its
+    other processes tell, `lease_clock` is the holder's (see `oc_trio.lease`), `pictures` scales pictures for models,
+    `tracer` makes the traces of turns; the classes are those that an account is built from. `environ` may name proxies.
     """
 
     clock: Clock = field(factory=Clock)
@@ -53,6 +54,7 @@ class Dependencies:
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] = build_agent
     open_store: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Store]] = open_store
     open_leases: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Leases | None]] = open_shared_leases
+    run_notices: Callable[[str | sqlite3.Connection, Notices], Awaitable[None]] = run_notices
     lease_clock: Callable[[], float] = boot_time
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer

@@ -67,6 +67,7 @@ from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.schedule.job_table import JobTable
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
 from oc_trio.store.leases import Leases
+from oc_trio.store.notify import LEASES, Notices
 from oc_trio.store.store import Store
 from oc_trio.telemetry.account_status import ListenerStatus
 from oc_trio.telemetry.health import Health
@@ -103,6 +104,7 @@ class Gateway:
     # Whether the process is to begin anew when `run` has returned.
     is_restarting: bool = field(init=False, default=False)
     live: LiveAccounts = field(init=False, factory=LiveAccounts)
+    notices: Notices = field(init=False, factory=Notices)
     _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     jobs: JobTable = field(init=False)
@@ -178,6 +180,7 @@ class Gateway:
                     # Raises if the journal breaks for good, which ends the gateway.
                     nursery.start_soon(store.wait_unusable)
                     nursery.start_soon(self.dependencies.tracer.export, self.metrics)
+                    nursery.start_soon(self.dependencies.run_notices, self.store_location, self.notices)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
                     if self.port.is_wanted:
@@ -221,6 +224,7 @@ class Gateway:
             self.drain,
             wanted,
         )
+        self.notices.follow(LEASES, keeper.changed.set)
         await nursery.start(keeper.run)
         return keeper
 
