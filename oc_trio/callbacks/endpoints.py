@@ -114,6 +114,14 @@ class EndpointRegistry:
         is_used = {name: each for name, each in own.items() if name not in relayed or each.registered() is not None}
         return {**relayed, **is_used}
 
+    def relayed_clicks_of(self, account: AccountId) -> ButtonEndpoint | None:
+        """What answers while the account is not registered."""
+        return self._relayed_clicks.get(account)
+
+    def relayed_commands_of(self, account: AccountId, path: str) -> CommandEndpoint | None:
+        """As above, of commands."""
+        return self._relayed_commands.get(path, {}).get(account)
+
     def clicks_of(self, account: AccountId) -> ButtonEndpoint | None:
         return self._clicks.get(account) or self._relayed_clicks.get(account)
 

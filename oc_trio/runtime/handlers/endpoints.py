@@ -3,19 +3,24 @@
 The server outlives the accounts: its paths are open, and answer 405 or 503, before any account runs.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
-from oc_trio.callbacks.app import build_app
+from oc_trio.callbacks.app import UNAVAILABLE, build_app
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
 from oc_trio.callbacks.server import TlsFiles, serve_callbacks
 from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
+from oc_trio.core.interactions import ButtonCallback
+from oc_trio.core.questions import DialogAnswer
+from oc_trio.core.slash import SlashCall
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
+from oc_trio.errors import CallbackRefused
 from oc_trio.ids import AccountId
 from oc_trio.runtime.handlers.button_clicks import ButtonClickHandler
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, command_paths
@@ -29,6 +34,9 @@ from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="endpoints")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @frozen(eq=False)
@@ -93,7 +101,7 @@ async def open_endpoints(
                 endpoint = ButtonEndpoint(
                     buttons.bot_token, track(clicks.click), track(clicks.dialog), harmless, refused
                 )
-                stack.enter_context(registry.clicks(plan.account, endpoint))
+                stack.enter_context(registry.clicks(plan.account, _relaying_clicks(endpoint, registry, plan.account)))
                 command: CommandEndpoint | None = None
                 if plan.native:
                     handler = SlashCommandHandler(
@@ -101,10 +109,53 @@ async def open_endpoints(
                     )
                     command = CommandEndpoint(registration.commands.current, track(handler.call), harmless, refused)
                     for path in plan.command_paths:
-                        stack.enter_context(registry.commands(plan.account, path, command))
+                        relaying = _relaying_commands(command, registry, plan.account, path)
+                        stack.enter_context(registry.commands(plan.account, path, relaying))
                     await nursery.start(registration.run)
                 else:
                     # Beside the account: it need not wait for the server to delete commands.
                     nursery.start_soon(registration.remove_all)
                 yield OpenEndpoints(endpoint, command)
         nursery.cancel_scope.cancel()
+
+
+def _relaying_clicks(endpoint: ButtonEndpoint, registry: EndpointRegistry, account: AccountId) -> ButtonEndpoint:
+    """The endpoint, which leaves to other processes what it can't finish because the account stops here."""
+
+    def click() -> Callable[[ButtonCallback], Awaitable[Mapping[str, Any]]] | None:
+        relayed = registry.relayed_clicks_of(account)
+        return relayed.click if relayed is not None else None
+
+    def dialog() -> Callable[[DialogAnswer], Awaitable[Mapping[str, Any]]] | None:
+        relayed = registry.relayed_clicks_of(account)
+        return relayed.dialog if relayed is not None else None
+
+    return evolve(endpoint, click=_or_relayed(endpoint.click, click), dialog=_or_relayed(endpoint.dialog, dialog))
+
+
+def _relaying_commands(
+    endpoint: CommandEndpoint, registry: EndpointRegistry, account: AccountId, path: str
+) -> CommandEndpoint:
+    """As above, of commands."""
+
+    def call() -> Callable[[SlashCall], Awaitable[str]] | None:
+        relayed = registry.relayed_commands_of(account, path)
+        return relayed.call if relayed is not None else None
+
+    return evolve(endpoint, call=_or_relayed(endpoint.call, call))
+
+
+def _or_relayed(
+    call: Callable[[T], Awaitable[R]], relayed: Callable[[], Callable[[T], Awaitable[R]] | None]
+) -> Callable[[T], Awaitable[R]]:
+    async def answered(request: T) -> R:
+        try:
+            return await call(request)
+        except CallbackRefused as refusal:
+            elsewhere = relayed()
+            # Of what an account refuses while it stops, nothing was admitted: see `in_flight`.
+            if elsewhere is None or refusal.reason != UNAVAILABLE:
+                raise
+        return await elsewhere(request)
+
+    return answered

@@ -12,6 +12,7 @@ from typing import assert_never
 import trio
 from attrs import define, evolve, field, frozen
 
+from oc_trio.callbacks.app import UNAVAILABLE
 from oc_trio.core.access import Access
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.context import HistoryEntry
@@ -78,10 +79,15 @@ class HookHandler:
         name = AccountId(hook.account) if hook.account else self.default_account
         # The same key gives the same trigger, so a caller that repeats its request gets the first result.
         trigger = hook_trigger(kind, hook, self.new_id())
-        if name not in self._accounts and self.relay is not None:
-            await self.relay(name, RelayedHook(kind, hook, trigger))
-        else:
-            await self.handle(name, RelayedHook(kind, hook, trigger))
+        named = RelayedHook(kind, hook, trigger)
+        if name in self._accounts or self.relay is None:
+            try:
+                return await self.handle(name, named)
+            except CallbackRefused as refusal:
+                # An account that stops here has admitted nothing of what it refuses.
+                if self.relay is None or refusal.reason != UNAVAILABLE:
+                    raise
+        await self.relay(name, named)
         return trigger
 
     async def handle(self, name: AccountId, named: RelayedHook) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 from trio.testing import MockClock
 
 from oc_trio.admin.operator_page import ActionRefused
@@ -32,12 +32,13 @@ from oc_trio.core.slash import INVALID_TOKEN, NOT_READY, PROCESSING
 from oc_trio.core.targets import ChannelById, Target
 from oc_trio.errors import CallbackRefused, StoreError, UnknownTarget
 from oc_trio.ids import AgentId, ChannelId, SessionKey
+from oc_trio.mattermost.rest.posts import PostsApi
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.handlers import relay as relay_module
 from oc_trio.runtime.handlers.callback_urls import plan_callbacks
-from oc_trio.runtime.handlers.endpoints import OpenEndpoints, build_registry
+from oc_trio.runtime.handlers.endpoints import OpenEndpoints, build_registry, open_endpoints
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.runtime.handlers.questions import QuestionPlace
 from oc_trio.runtime.handlers.relay import Relay
@@ -65,6 +66,7 @@ class TwoProcesses:
     holder: Relay
     endpoints: OpenEndpoints
     hooks: HookHandler
+    elsewhere: RelayEndpoints
     stopped: list[str] = field(factory=list)
     # The bodies of requests that open a form.
     opened: list[dict[str, Any]] = field(factory=list)
@@ -155,7 +157,7 @@ async def two_processes(callbacks: CallbackHarness) -> AsyncIterator[TwoProcesse
         their_hooks = HookHandler(MAIN, relays[0].clock.new_id, elsewhere.hook)
         registry.hooks = HookEndpoint("/hooks", lambda: SECRET, their_hooks.take)
         callbacks.app = build_app(registry, metrics=callbacks.metrics)
-        two = TwoProcesses(callbacks, relays[0], relays[1], OpenEndpoints(buttons, command), hooks)
+        two = TwoProcesses(callbacks, relays[0], relays[1], OpenEndpoints(buttons, command), hooks, elsewhere)
         callbacks.world.interactions.open_dialog = two.opened.append  # type: ignore[method-assign, assignment]
         yield two
 
@@ -570,3 +572,43 @@ async def test_a_command_stops_a_conversation_from_a_machine_without_a_gateway(a
         assert await stop_by_journal(store, SessionKey("running"), MAIN) == (True, "Stopped: running")
         assert await stop_by_journal(store, SessionKey("idle"), MAIN) == (False, "Nothing is running there any more.")
         assert two.stopped == ["running", "idle"]
+
+
+async def test_what_an_account_can_not_finish_because_it_stops_goes_to_its_next_process(
+    autojump_clock: MockClock,
+) -> None:
+    """A click is being verified when the account is cancelled: it is not refused, and counts once."""
+    async with two_processes(callback_harness()) as two:
+        callbacks, services = two.callbacks, two.callbacks.requests.services
+        set_relayed(callbacks.registry, build(callbacks.loaded.document, {}).accounts, two.elsewhere)
+        post = await callbacks.post_buttons("Yes")
+        plan = plan_callbacks(callbacks.loaded.config, callbacks.account)
+        callbacks.app = build_app(callbacks.registry, metrics=callbacks.metrics)
+        is_slow = trio.Event()
+        async with trio.open_nursery() as nursery:
+            api = evolve(services.api)
+            api.posts = _SlowPosts(services.api.posts, is_slow)  # type: ignore[assignment]
+            requests = evolve(callbacks.requests, services=evolve(services, api=api))
+            with trio.CancelScope() as account:
+                questions, registration = callbacks.questions, callbacks.registration
+                async with open_endpoints(requests, callbacks.registry, plan, questions, registration):
+                    nursery.start_soon(two.press, post, "Yes")
+                    await is_slow.wait()
+                    account.cancel()
+                    await trio.sleep_forever()
+            async with two.serving():
+                await trio.sleep(5)
+        assert callbacks.shown(post) == ["✓ **Yes** selected by @alice"]
+        assert len(callbacks.admitted) == 1
+
+
+@frozen(eq=False)
+class _SlowPosts:
+    """A server that takes long to show a post."""
+
+    posts: PostsApi
+    is_asked: trio.Event
+
+    async def get(self, _post_id: str) -> None:
+        self.is_asked.set()
+        await trio.sleep(9)
