@@ -17,26 +17,21 @@ from attrs import define, evolve, field
 from oc_trio import __version__
 from oc_trio.agent.http_client import open_model_client
 from oc_trio.callbacks.server import CallbackListenFailed
-from oc_trio.config.accounts import Account
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.config.show import changed_keys
 from oc_trio.core.membership import ProcessInfo
+from oc_trio.core.relayed import NoticeKind
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
     ConfigError,
-    MattermostError,
     OcTrioError,
-    Problem,
     StoreError,
 )
 from oc_trio.ids import AccountId
 from oc_trio.lease import Lease
-from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.mattermost.budget import RateBudget
-from oc_trio.mattermost.client import Api
-from oc_trio.mattermost.first_contact import failed_start, fetch_bot
-from oc_trio.mattermost.transport import Transport, open_server
+from oc_trio.mattermost.transport import open_server
 from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.live_accounts import LiveAccounts
@@ -47,10 +42,12 @@ from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.handlers.command_shares import native_order
 from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.process.admin import AdminInputs, run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
 from oc_trio.runtime.process.lease_keeper import LeaseKeeper
+from oc_trio.runtime.process.preflight import run_preflight
 from oc_trio.runtime.process.reload import (
     Changes,
     Placement,
@@ -61,7 +58,7 @@ from oc_trio.runtime.process.reload import (
     read_again,
     rereader,
 )
-from oc_trio.runtime.process.signals import serve_signals
+from oc_trio.runtime.process.signals import reload_when_wanted, serve_signals
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.schedule.job_table import JobTable
@@ -74,6 +71,7 @@ from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import Redactor, get_logger
 from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.metrics import Metrics
+from oc_trio.wakeup import Wakeup
 
 log = get_logger(part="gateway")
 
@@ -114,8 +112,11 @@ class Gateway:
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[Placement, AgentTable, httpx.AsyncClient, trio.Nursery] | None = field(init=False, default=None)
-
     process: ProcessInfo = field(init=False)
+    # The way to the other processes of the journal, where it has several.
+    relay: Relay | None = field(init=False, default=None)
+    _reload_wanted: Wakeup = field(init=False, factory=Wakeup)
+    _reloading: trio.Lock = field(init=False, factory=trio.Lock)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
@@ -165,7 +166,7 @@ class Gateway:
                 agents = self._agents(self.loaded, http)
                 # Before signals and systemd: a configuration that can't work should fail the start, and not look like a
                 # running service.
-                await self._preflight()
+                await run_preflight([plan.account for plan in plans(self.loaded).values()], self.dependencies)
 
                 async def serve(plan: AccountPlan, drain: Drain, lease: Lease) -> None:
                     fenced = store if lease.is_unlimited else store.fenced(lease.fence)
@@ -183,6 +184,8 @@ class Gateway:
                     nursery.start_soon(self.dependencies.run_notices, self.store_location, self.notices)
                     if self.has_admin:
                         nursery.start_soon(self._admin, store)
+                    if leases is not None:
+                        self._join_others(store, nursery)
                     if self.port.is_wanted:
                         await self._open_port(nursery)
                     self.health.phase = "serving"
@@ -192,6 +195,7 @@ class Gateway:
                         )
                         placement = await self._place_accounts(supervisor, nursery, store, leases)
                         self._running = (placement, agents, http, nursery)
+                        nursery.start_soon(reload_when_wanted, self._reload_wanted, self.reload)
                         self._report_left_out()
                         accounts.start_soon(self._announce_stop, notifier, placement)
                         task_status.started()
@@ -227,6 +231,19 @@ class Gateway:
         self.notices.follow(LEASES, keeper.changed.set)
         await nursery.start(keeper.run)
         return keeper
+
+    def _join_others(self, store: Store, nursery: trio.Nursery) -> None:
+        """Leave requests to the processes that they are for, and do what others want all to do."""
+        relay = self.relay = Relay(store, self.dependencies.clock, self.metrics, self.process.id)
+        relay.follow(NoticeKind.RELOAD, self._reload_wanted.set)
+        relay.follow(NoticeKind.JOBS, self.jobs.changed)
+        self.port.relay_by(relay, self.health)
+        nursery.start_soon(relay.run)
+
+    def _jobs_changed(self) -> None:
+        self.jobs.changed()
+        if self.relay is not None:
+            self.relay.announce(NoticeKind.JOBS)
 
     def _agents(self, loaded: Loaded, http: httpx.AsyncClient) -> AgentTable:
         return build_agents(
@@ -272,7 +289,8 @@ class Gateway:
             tail=self.tail,
             keep_secret=self.redactor.add,
             round_trips=self.round_trips,
-            jobs_changed=self.jobs.changed,
+            jobs_changed=self._jobs_changed,
+            relay=self.relay,
         )
 
     async def round_trips(self) -> tuple[RoundTrip, ...]:
@@ -280,40 +298,26 @@ class Gateway:
         accounts = self.loaded.accounts.values() if self.port.is_wanted else ()
         return await run_round_trips(self.port, accounts, self.dependencies)
 
-    async def _preflight(self) -> None:
-        """Fail at once, with the reason, where no account can be served; go on where at least one can.
-
-        Other processes may serve them: this asks only whose the tokens are.
-        """
-        failures, wanted = list[OcTrioError](), plans(self.loaded).values()
-        async with trio.open_nursery() as nursery:
-            for plan in wanted:
-                nursery.start_soon(self._probe, plan.account, failures)
-        if failures and len(failures) == len(wanted):
-            raise failures[0]
-
-    async def _probe(self, account: Account, failures: list[OcTrioError]) -> None:
-        transport = self.dependencies.transport(account.base_url, net_policy(account))
-        async with open_server(account.base_url, self.dependencies.ssl_context, http_transport=transport) as server:
-            try:
-                await fetch_bot(Api(Transport(server, account.bot_token.reveal)))
-            except AddressRefused as refusal:
-                path = f"channels.mattermost.baseUrl of account {account.id}"
-                failures.append(ConfigError(Problem(path, str(refusal))))
-            except MattermostError as problem:
-                failures.append(failed_start(account.base_url, account.id, problem))
-
     async def reload(self) -> Changes | None:
         """Read the configuration again and change what differs; None where it can't be used and nothing changed.
 
         What came of it is in `health.reload`, too. Raises OcTrioError where something else fails.
         """
-        self.health.reload_begins()
-        try:
-            return await self._reload()
-        except OcTrioError as problem:
-            self.health.reload_ended(problems=(str(problem),))
-            raise
+        # An operator here and a notice of another process may want it at the same time.
+        async with self._reloading:
+            self.health.reload_begins()
+            try:
+                return await self._reload()
+            except OcTrioError as problem:
+                self.health.reload_ended(problems=(str(problem),))
+                raise
+
+    async def reload_everywhere(self) -> Changes | None:
+        """As `reload`; where that changed anything or found nothing to change, the other processes do it as well."""
+        changes = await self.reload()
+        if changes is not None and self.relay is not None:
+            self.relay.announce(NoticeKind.RELOAD)
+        return changes
 
     async def _reload(self) -> Changes | None:
         if self._running is None:
@@ -364,7 +368,7 @@ class Gateway:
             self.abort()
 
         await serve_signals(
-            drain=self.stop, abort=abort, reload=self.reload, restart=self.restart, task_status=task_status
+            drain=self.stop, abort=abort, reload=self.reload_everywhere, restart=self.restart, task_status=task_status
         )
 
     async def _announce_stop(self, notifier: Notifier, placement: Placement) -> None:

@@ -33,7 +33,7 @@ async def serve_signals(
     reload_wanted = Wakeup()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as received:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_reload_when_wanted, reload_wanted, reload)
+            nursery.start_soon(reload_when_wanted, reload_wanted, reload)
             task_status.started()
             is_draining = False
             while True:
@@ -55,7 +55,8 @@ async def serve_signals(
                     drain(name)
 
 
-async def _reload_when_wanted(reload_wanted: Wakeup, reload: Callable[[], Awaitable[object]]) -> NoReturn:
+async def reload_when_wanted(reload_wanted: Wakeup, reload: Callable[[], Awaitable[object]]) -> NoReturn:
+    """Reload each time that it is wanted; an OcTrioError is logged, and the old configuration stays."""
     while True:
         await reload_wanted.wait()
         log.info("reloading the configuration")
