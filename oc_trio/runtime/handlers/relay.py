@@ -30,6 +30,7 @@ from oc_trio.core.relayed import (
 from oc_trio.errors import CallbackRefused, StoreError, StoreUnusable
 from oc_trio.ids import AccountId, SessionKey
 from oc_trio.runtime.clock import Clock
+from oc_trio.store.notify import RELAYED, Notices
 from oc_trio.store.relayed import ProcessNotice, RelayedRow
 from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
@@ -40,8 +41,12 @@ log = get_logger(part="relay")
 
 # People wait, and the id by which a form is opened lives for 3 s.
 ANSWER_SECONDS = 2.0
-# How often the journal is read while somebody waits for an answer, and while nobody does.
+# How often the journal is read while somebody waits for an answer, and while nobody does; and where the database tells
+# what is new, for what it may not have told.
 LOOK_SECONDS, IDLE_LOOK_SECONDS = 0.1, 0.5
+NOTIFIED_LOOK_SECONDS, NOTIFIED_IDLE_LOOK_SECONDS = 0.5, 5.0
+# Several notices within such a time are one look.
+PAUSE_SECONDS = 0.02
 # Open rows of one account: as many requests as hundreds of people make while an account changes its process.
 MAX_OPEN_ROWS = 500
 # An operator waits, and a command that asks the gateway gives up after 5 s.
@@ -61,12 +66,15 @@ class _Caller:
 
 @define(eq=False)
 class Relay:
-    """One for the process, which is called `process`; `store` is the journal without any account's fence."""
+    """One for the process, which is called `process`; `store` is the journal without any account's fence, `notices` are
+    those of its database.
+    """
 
     store: Store
     clock: Clock
     metrics: Metrics
     process: str
+    notices: Notices = field(factory=Notices)
     _callers: dict[str, _Caller] = field(init=False, factory=dict)
     _handlers: dict[AccountId, Wakeup] = field(init=False, factory=dict)
     _followers: dict[str, Callable[[], object]] = field(init=False, factory=dict)
@@ -78,6 +86,7 @@ class Relay:
 
     def __attrs_post_init__(self) -> None:
         self._began_ms = self.clock.now_ms()
+        self.notices.follow(RELAYED, self.wake)
 
     async def ask(
         self, account: AccountId, request: RelayedRequest, *, seconds: float = ANSWER_SECONDS, withdraw: bool = False
@@ -148,10 +157,14 @@ class Relay:
                 if not self._is_failing:
                     log.warning("relayed requests can't be read", problem=str(problem))
                 self._is_failing = True
-            # Several wake-ups within one pause are one look.
-            await trio.sleep(LOOK_SECONDS / 5)
-            with trio.move_on_after(LOOK_SECONDS if self._callers else IDLE_LOOK_SECONDS):
+            await trio.sleep(PAUSE_SECONDS)
+            with trio.move_on_after(self._seconds_to_next_look()):
                 await self._wakeup.wait()
+
+    def _seconds_to_next_look(self) -> float:
+        if self.notices.is_listening:
+            return NOTIFIED_LOOK_SECONDS if self._callers else NOTIFIED_IDLE_LOOK_SECONDS
+        return LOOK_SECONDS if self._callers else IDLE_LOOK_SECONDS
 
     async def _look(self) -> None:
         if self._callers:

@@ -234,7 +234,7 @@ class Gateway:
 
     def _join_others(self, store: Store, nursery: trio.Nursery) -> None:
         """Leave requests to the processes that they are for, and do what others want all to do."""
-        relay = self.relay = Relay(store, self.dependencies.clock, self.metrics, self.process.id)
+        relay = self.relay = Relay(store, self.dependencies.clock, self.metrics, self.process.id, self.notices)
         relay.follow(NoticeKind.RELOAD, self._reload_wanted.set)
         relay.follow(NoticeKind.JOBS, self.jobs.changed)
         self.port.relay_by(relay, self.health)
