@@ -212,7 +212,7 @@ async def test_a_model_that_stalls_is_given_up() -> None:
         events = await ask(server, deadlines=Deadlines(idle=0.05))
         assert isinstance(events[-1], Failed)
         assert events[-1].for_user == TOO_SLOW
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             await server.gone.wait()
 
 
@@ -224,7 +224,7 @@ async def test_cancelling_a_turn_closes_the_connection() -> None:
             async with agent.run(turn()) as events:
                 async for _ in events:
                     scope.cancel()
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             await server.gone.wait()
     gc.collect()
 

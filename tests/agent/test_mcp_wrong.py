@@ -32,7 +32,7 @@ FINE = {"name": "ok", "inputSchema": {"type": "object"}}
 
 def wrong(answers: dict[str, Any], *life: Path) -> McpServerSpec:
     command = (sys.executable, WRONG, json.dumps(answers), *map(str, life))
-    return McpServerSpec("wrong", command, start_limit=5.0, restarts=SOON)
+    return McpServerSpec("wrong", command, restarts=SOON)
 
 
 STARTS = [
@@ -97,14 +97,17 @@ async def test_there_is_a_bound_on_the_number_of_tools() -> None:
 
 @asynccontextmanager
 async def others() -> AsyncIterator[list[float]]:
-    """Everything else that goes on meanwhile: the times, in seconds, that it had to wait each time."""
+    """Everything else that goes on meanwhile: for each of its steps, the seconds that our process worked before it.
+
+    Time of the processor, since on a busy machine everything waits for a while.
+    """
     waits: list[float] = []
 
     async def run() -> None:
         while True:
-            before = time.perf_counter()
+            before = time.process_time()
             await trio.sleep(0.01)
-            waits.append(time.perf_counter() - before)
+            waits.append(time.process_time() - before)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
@@ -114,7 +117,7 @@ async def others() -> AsyncIterator[list[float]]:
 
 
 async def call_beside_others(answers: dict[str, Any]) -> tuple[ToolResult, float]:
-    """The result of a call, and the longest time that everything else had to wait meanwhile."""
+    """The result of a call, and the longest work that everything else had to wait for meanwhile."""
     async with running(wrong(answers)) as server:
         with trio.fail_after(30):
             async with others() as waits:
@@ -336,7 +339,7 @@ async def test_an_idle_server_over_http_that_dies_is_noticed() -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             async with http_answers(GOOD) as url:
-                spec = McpServerSpec("web", url=url, start_limit=1.0, restarts=Restarts(30.0), check_every=0.2)
+                spec = McpServerSpec("web", url=url, restarts=Restarts(30.0), check_every=0.2)
                 server = ToolServer(spec)
                 states = States(server)
                 trio.lowlevel.add_instrument(states)
@@ -353,7 +356,7 @@ async def test_an_idle_server_over_http_that_dies_is_noticed() -> None:
 @pytest.mark.parametrize("answers", [{"after": "exit"}, {"tools/call": {"exit": 1}}], ids=["idle", "in a call"])
 async def test_a_program_that_dies_is_at_no_moment_down_without_a_reason(answers: dict[str, Any]) -> None:
     """Whatever notices first that it ended, and however long it takes to clear up after it."""
-    server = ToolServer(McpServerSpec("wrong", wrong(answers).command, start_limit=5.0, restarts=Restarts(30.0)))
+    server = ToolServer(McpServerSpec("wrong", wrong(answers).command, restarts=Restarts(30.0)))
     states = States(server)
     trio.lowlevel.add_instrument(states)
     with trio.fail_after(30):

@@ -303,7 +303,7 @@ async def test_a_model_that_does_not_begin_is_given_up(reply: Reply) -> None:
         with pytest.raises(AgentUnavailable) as caught:
             await ask(server, deadlines=Deadlines(first_token=0.05))
         assert caught.value.for_user == TOO_SLOW
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             await server.gone.wait()
 
 
@@ -314,7 +314,7 @@ async def test_a_model_that_stalls_is_given_up() -> None:
         assert events[0] == TextDelta("Half")
         assert isinstance(events[-1], Failed)
         assert (events[-1].for_user, events[-1].retryable) == (TOO_SLOW, True)
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             await server.gone.wait()
 
 
@@ -327,7 +327,7 @@ async def test_cancelling_a_turn_closes_the_connection() -> None:
                 async for event in events:
                     assert event == TextDelta("Half")
                     scope.cancel()
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             await server.gone.wait()
     gc.collect()
 
@@ -344,7 +344,7 @@ async def test_leaving_a_turn_early_closes_the_connection_and_warns_of_nothing()
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m"), http)
         with pytest.raises(KeyError):
             await _give_up(agent)
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             await server.gone.wait()
     gc.collect()
 

@@ -98,9 +98,9 @@ def test_each_call_is_made_once(chunks: list[object], expected: list[tuple[str, 
 )
 def test_very_many_calls_are_read_soon_and_bounded(chunks: list[list[Any]]) -> None:
     """What grows with their square would hold the process up for minutes."""
-    before = time.perf_counter()
+    before = time.process_time()
     assert 1 <= len(read(*chunks)) <= 128
-    assert time.perf_counter() - before < 4.0
+    assert time.process_time() - before < 4.0
 
 
 def test_arguments_that_are_too_long_are_a_problem_in_words() -> None:

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -382,13 +383,12 @@ def test_at_a_terminal(server: Server, tmp_path: Path) -> None:
         shown = _read_until(ours, "URL of your Mattermost")
         os.write(ours, f"{server.url}\n".encode())
         shown += _read_until(ours, "token")
-        time.sleep(0.2)  # the terminal stops its echo only after the question
+        _wait_for_silence(ours)
         os.write(ours, f"{server.demo.bot.token}\n".encode())
         shown += _read_until(ours, "Number")
-        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         shown += _read_until(ours, "interrupted; nothing was written")
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
     finally:
         process.kill()
         process.wait()
@@ -399,8 +399,16 @@ def test_at_a_terminal(server: Server, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["token"]
 
 
+def _wait_for_silence(terminal: int) -> None:
+    """The terminal stops its echo only after the question."""
+    until = time.monotonic() + 30
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        assert time.monotonic() < until, "what is typed is shown"
+        time.sleep(0.01)
+
+
 def _read_until(terminal: int, text: str) -> str:
-    shown, until = b"", time.monotonic() + 20
+    shown, until = b"", time.monotonic() + 60
     while text.encode() not in shown:
         ready, _, _ = select.select([terminal], [], [], max(until - time.monotonic(), 0))
         assert ready, shown.decode()

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from oc_trio.sandbox.demo import PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 CONFIG = """
 [channels.mattermost]

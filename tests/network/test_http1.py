@@ -60,7 +60,7 @@ class Server:
                 max_connections=limits.get("most", 100),
                 max_idle=limits.get("idle", 100),
             )
-            async with httpx.AsyncClient(transport=transport, timeout=5) as http:
+            async with httpx.AsyncClient(transport=transport, timeout=30) as http:
                 yield http
             self._nursery.cancel_scope.cancel()
 
@@ -245,7 +245,7 @@ async def test_a_connection_that_cannot_be_made(autojump_clock: trio.testing.Moc
     async with httpx.AsyncClient(transport=PooledTransport(context, dial=refuse, environ={})) as http:
         with pytest.raises(httpx.ConnectError, match=r"mm\.test:80 refused"):
             await http.get(URL)
-    async with httpx.AsyncClient(transport=PooledTransport(context, dial=never, environ={}), timeout=5) as http:
+    async with httpx.AsyncClient(transport=PooledTransport(context, dial=never, environ={}), timeout=30) as http:
         with pytest.raises(httpx.ConnectTimeout):
             await http.get("https://mm.test/")
 
@@ -276,6 +276,6 @@ async def served(handle: Callable[[trio.SocketStream], Awaitable[None]]) -> Asyn
             return trio.SocketStream(ours)
 
         transport = PooledTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), dial=dial, environ={})
-        async with httpx.AsyncClient(transport=transport, timeout=5) as http:
+        async with httpx.AsyncClient(transport=transport, timeout=30) as http:
             yield http
         nursery.cancel_scope.cancel()
