@@ -6,10 +6,15 @@ from typing import Any
 
 from oc_trio.admin.tables import Cell, PageHeadline, PageView, Table, TableRow, cells, facts_of
 
-_TONES = {"live": "good"} | dict.fromkeys(("starting", "connecting", "catching_up", "reconnecting", "stopped"), "mild")
+_TONES = {"live": "good"} | dict.fromkeys(
+    ("starting", "connecting", "catching_up", "reconnecting", "stopped", "standby"), "mild"
+)
 _SHOWN_OF_ACCOUNT = frozenset({"account", "state", "detail", "bot", "since", "last_live_at", "last_event_at", "notes"})
 _SHOWN = frozenset(
-    {"version", "pid", "now", "phase", "startedAt", "ready", "accounts", "pauses", "stuck", "journal", "reload"}
+    {
+        *("version", "pid", "now", "phase", "startedAt", "ready", "accounts", "pauses", "stuck", "journal", "reload"),
+        "membership",
+    }
 )
 _TIME_NAME = re.compile(r"(?:^|[._])(?:since|at)$|At$")
 _TONES_OF_FACTS = (
@@ -25,6 +30,8 @@ def status_view(status: Mapping[str, Any]) -> PageView:
     for account in status["accounts"]:
         name, facts = account["account"], {key: account[key] for key in account if key not in _SHOWN_OF_ACCOUNT}
         tables.append(_facts(f"account-{name}", f"Account {name}", facts))
+    if "membership" in status:
+        tables.append(_processes(status["membership"]))
     shared = {key: status[key] for key in status if key not in _SHOWN}
     tables.append(_facts("facts", "Shared by all accounts", shared))
     if status.get("reload", {}).get("ended"):
@@ -55,6 +62,19 @@ def _accounts(accounts: list[Mapping[str, Any]]) -> Table:
         rows.append(TableRow(one["account"], row))
     columns = ("Account", "Bot", "State", "Since", "Last live", "Last event", "Detail")
     return Table("accounts", "Accounts", columns, tuple(rows), "no account is configured")
+
+
+def _processes(membership: Mapping[str, Any]) -> Table:
+    rows = []
+    for one in membership["processes"]:
+        state = "draining" if one["draining"] else "running" if one["alive"] else "gone"
+        tone = {"running": "good", "draining": "mild"}.get(state, "bad")
+        place = f"{one['host']} ({one['pid']})" + (", this one" if one["me"] else "")
+        serves = ", ".join(one["serves"])
+        row = (*cells(place), Cell(state, tone), _time(one["startedAt"]), *cells(one["version"], serves))
+        rows.append(TableRow(one["id"], row))
+    title = "Processes" + (": the database does not answer" if membership["problem"] else "")
+    return Table("processes", title, ("Process", "State", "Since", "Version", "Serves"), tuple(rows), "none is known")
 
 
 def _pauses(pauses: list[Mapping[str, Any]]) -> Table:

@@ -83,7 +83,7 @@ def status(config_path: str | None, account: str | None, *, as_json: bool, probe
             click.echo(f"{row['account']}: {row['state']}{bot}, {row['baseUrl']}" + (f": {detail}" if detail else ""))
         for line in probe_lines(probes):
             click.echo(line)
-    has_problem = any(row["problem"] or row["state"] not in ("live", "configured") for row in rows)
+    has_problem = any(row["problem"] or row["state"] not in ("live", "standby", "configured") for row in rows)
     sys.exit(EX_FAILED if has_problem or any(each.problem for each in probes) else 0)
 
 

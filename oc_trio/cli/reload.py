@@ -91,9 +91,9 @@ def _states(status: "Mapping[str, Any]") -> dict[str, str]:
 
 
 def _not_live(status: "Mapping[str, Any]") -> list[str]:
-    """The accounts that the reload has started, and that are not live."""
+    """The accounts that the reload has started, and that are not live, nor another process's to serve."""
     states, found = _states(status), status["reload"]
-    return [name for name in (*found["started"], *found["restarted"]) if states.get(name) != "live"]
+    return [name for name in (*found["started"], *found["restarted"]) if states.get(name) not in ("live", "standby")]
 
 
 def _connecting(status: "Mapping[str, Any]") -> list[str]:

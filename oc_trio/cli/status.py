@@ -28,7 +28,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
     """
     from oc_trio.cli.admin_socket import NoAnswerError, ask, find_socket
     from oc_trio.cli.channels import probe_fields, probe_lines, probed
-    from oc_trio.cli.status_lines import status_lines
+    from oc_trio.cli.status_lines import is_served, status_lines
 
     socket, problems = find_socket(config_path)
     for problem in problems:
@@ -56,11 +56,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         click.echo(json.dumps({**status, **probing}, indent=2, ensure_ascii=False))
     else:
         click.echo(harmless("\n".join([*status_lines(status), *probe_lines(probes)])))
-    served = {lease["account"] for lease in status.get("membership", {}).get("leases", ()) if lease["holder"]}
-    # What another process serves is well, too.
-    is_live = any(
-        one["state"] == "live" or (one["state"] == "standby" and one["account"] in served) for one in status["accounts"]
-    )
+    is_live = any(is_served(one, status) for one in status["accounts"])
     is_well = is_live and status["phase"] == "serving" and not any(probe.problem for probe in probes)
     sys.exit(0 if is_well else EX_FAILED)
 

@@ -37,6 +37,14 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def is_served(account: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether an account of the status is live, here or at another process of the journal."""
+    if account["state"] != "standby":
+        return bool(account["state"] == "live")
+    leases = (status.get("membership") or {}).get("leases", ())
+    return any(lease["account"] == account["account"] and lease["holder"] for lease in leases)
+
+
 def _membership(membership: Mapping[str, Any]) -> Iterator[str]:
     """The processes that share the journal, and who serves what since when."""
     if membership.get("problem"):

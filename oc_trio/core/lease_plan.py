@@ -52,7 +52,9 @@ def plan_leases(
         hand_over=tuple(
             name
             for name, process in assigned.items()
-            if process != me
+            # One that drains ends all its accounts anyway.
+            if not mine.draining
+            and process != me
             and _is_held_by(leases.get(name), me)
             and name in running
             and (settled is None or process in settled)

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oc_trio.cli.admin_socket import reason
-from oc_trio.cli.exits import EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE
+from oc_trio.cli.exits import EX_CONFIG, EX_FAILED, EX_NOPERM, EX_UNAVAILABLE
 from oc_trio.cli.main import main
 from oc_trio.config import paths
 
@@ -42,9 +42,9 @@ STATUS = {"version": "1", "pid": 7, "phase": "serving", "startedAt": 1_700_000_0
 
 
 @contextmanager
-def a_gateway(path: Path) -> Generator[None, None, None]:
+def a_gateway(path: Path, **more: object) -> Generator[None, None, None]:
     """Something that answers one request at a socket, as a gateway does."""
-    body = json.dumps({**STATUS, "stuck": [], "journal": {}}).encode()
+    body = json.dumps({**STATUS, "stuck": [], "journal": {}, **more}).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
@@ -124,3 +124,36 @@ def test_a_shell_that_does_not_know_where_the_service_is(
     (tmp_path / "service").mkdir()
     assert told in said("")
     assert told not in said(str(tmp_path / "other"))
+
+
+def test_processes_and_leases(tmp_path: Path) -> None:
+    """A process that stands by is well where another one serves; who serves what is said, and who is gone."""
+    process = {"host": "one", "version": "1", "startedAt": 0, "me": False, "alive": True, "draining": False, "lag": 0.4}
+    processes = [
+        {**process, "id": "a", "pid": 11, "serves": ["default"]},
+        {**process, "id": "b", "pid": 12, "host": "two", "me": True, "serves": []},
+        {**process, "id": "c", "pid": 13, "host": "three", "alive": False, "serves": []},
+    ]
+    lease = {"account": "default", "holder": "a", "epoch": 3, "since": 1_700_000_000_000, "lag": 0.4}
+    membership = {"problem": "", "processes": processes, "leases": [lease]}
+    standby = {"account": "default", "state": "standby", "bot": "", "detail": "served by one (process 11)"}
+
+    def said(**changes: object) -> Result:
+        with a_gateway(tmp_path / "admin.sock", accounts=[standby], membership={**membership, **changes}):
+            done = ask(tmp_path, "[shoes]\n")
+        (tmp_path / "admin.sock").unlink()
+        return done
+
+    done = said()
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-5:] == [
+        "  default: standby: served by one (process 11)",
+        "  process 11 on one (heard of 0.4 s ago), 1: serves default",
+        "  process 12 on two (this one, heard of 0.4 s ago), 1: serves nothing",
+        "  process 13 on three (gone), 1: serves nothing",
+        "  lease of default: one (process 11), since 2023-11-14 22:13:20, renewed 0.4 s ago, epoch 3",
+    ]
+    done = said(leases=[{**lease, "holder": ""}], problem="postgres: away")
+    assert done.exit_code == EX_FAILED
+    assert "lease of default: nobody, epoch 3" in done.stdout
+    assert "the database does not renew our leases: postgres: away" in done.stdout

@@ -219,6 +219,11 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         ['channels.mattermost.defaultAccount: there is no account "main"'],
     ),
     (
+        "unknown account for this process",
+        B + "botToken = 't'\naccounts.alerts.botToken = 'a'\n[gateway]\naccounts = ['Alerts', 'alert']",
+        ['gateway.accounts[1]: there is no account "alert" (did you mean "alerts"?)'],
+    ),
+    (
         "same bot twice",
         B + "botToken = 't'\n[channels.mattermost.accounts.again]\nname = 'x'",
         ['has the same server and token as account "again"; every message would be answered twice'],

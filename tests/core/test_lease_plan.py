@@ -82,6 +82,9 @@ EVEN = leases(p="a b c", q="d e f")
             id="but what it has given back",
         ),
         pytest.param(Membership((process("p", draining=True), Q)), LeasePlan(), id="one that drains takes nothing"),
+        pytest.param(
+            Membership((process("p", draining=True), Q), EVEN), LeasePlan(), id="and ends its accounts by its own drain"
+        ),
         pytest.param(Membership((Q, R)), LeasePlan(), id="one that is not in the list does nothing"),
         pytest.param(
             Membership((process("p", names("a")),), leases(p="a b")),
@@ -225,9 +228,10 @@ class Fleet:
             assert old is None or old.is_free
             self.leases[account] = LeaseRow(account, name, epoch + 1, LEASE_MS, self.now)
             self.moves += 1
-        for account in plan.hand_over:
+        leaving = running if self.processes[name].draining else plan.hand_over
+        for account in leaving:
             self.leases[account] = evolve(self.leases[account], holder="")
-        return plan != LeasePlan()
+        return bool(leaving) or plan != LeasePlan()
 
     def settle(self) -> int:
         """Everybody acts until nobody has anything to do; the number of accounts that moved."""

@@ -141,6 +141,16 @@ class Processes:
 
     harness: Harness
     started: list[Process] = field(factory=list)
+    # False: they find out by looking.
+    has_notices: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        self.harness.journal.create_function("oc_notify", 1, self._notify)
+
+    def _notify(self, topic: str) -> None:
+        if self.has_notices:
+            for process in self.started:
+                process.gateway.notices.deliver(topic)
 
     async def start(self, name: str = "one", loaded: Loaded | None = None) -> Process:
         """Start a process; it is ready when this returns."""
