@@ -1,10 +1,11 @@
-"""One HTTP/1.1 connection: a request out, its response in, one after the other. h11 has the protocol.
+"""One HTTP/1.1 connection: a request out, its response in. h11 has the heads, `http_body` the bodies of responses.
 
 Errors are httpx's. A request leaves in one write as a rule, and all that one read brought of a body comes as one piece:
 a model's tokens are chunks of their own, and handling each by itself would cost more than reading them.
 """
 
 import math
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
@@ -13,6 +14,7 @@ import httpx
 import trio
 from attrs import define, field
 
+from oc_trio.network.http_body import Body, body_of
 from oc_trio.network.stream import PacedStream
 
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -20,7 +22,8 @@ BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 _READ_BYTES = 64 * 1024
 # A streamed body is written when so much of it has come.
 _WRITE_BYTES = 64 * 1024
-# Bytes of a response's head, or of one line of a chunked body.
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+# Bytes of a response's head.
 _HEAD_BYTES = 100 * 1024
 
 
@@ -40,13 +43,16 @@ class ClientConnection:
     network: PacedStream
     expires_at: float = math.inf
     before_write: Callable[[], Awaitable[None]] | None = None
+    # Of one exchange: h11 gets the bytes of the response's head, and none of its body.
     _http: h11.Connection = field(init=False, factory=_http)
-    _is_whole: bool = field(init=False, default=False)  # the body has come to its end
-    _problem: h11.RemoteProtocolError | None = field(init=False, default=None)
+    _method: bytes = field(init=False, default=b"")
+    _unread: bytes = field(init=False, default=b"")
+    _body: Body | None = field(init=False, default=None)
+    _is_kept: bool = field(init=False, default=False)  # both sides keep the connection for a next exchange
 
     async def send(self, request: h11.Request, body: bytes | AsyncGenerator[bytes], seconds: float | None) -> None:
         """Write a request; `seconds` are for each write. Raises httpx.WriteTimeout."""
-        self._is_whole = False
+        self._method = request.method
         # A server may refuse a request before it has read all of it: its response says why.
         with suppress(*BROKEN):
             await self._send(request, body, seconds)
@@ -55,42 +61,44 @@ class ClientConnection:
         """The head of the response; `seconds` are for each read. Raises httpx.ReadTimeout, ReadError and
         RemoteProtocolError.
         """
+        unread = b""
         while True:
-            event = self._next_event()
-            if event is h11.NEED_DATA:
-                await self._receive(seconds)
-            elif isinstance(event, h11.Response):
+            while (end := _end_of_head(unread)) < 0:
+                if len(unread) > _HEAD_BYTES:
+                    raise httpx.RemoteProtocolError("the head of the answer is too long")
+                data = await self._receive(seconds)
+                if not data:
+                    raise httpx.RemoteProtocolError("the server closed the connection without an answer")
+                unread += data
+            event = self._parsed(unread[:end])
+            unread = unread[end:]
+            # 1xx come before the answer.
+            if isinstance(event, h11.Response):
+                self._unread = unread
+                self._body = body_of(self._method, event.status_code, event.headers)
+                # It is not where one side wants to close, nor where our request was not written as a whole.
+                self._is_kept = self._http.our_state is h11.DONE
                 return event
 
     async def next_piece(self, seconds: float | None) -> bytes | None:
         """What has come of the body, waiting for some of it; None at its end. Raises as `receive_head`."""
-        pieces: list[bytes | bytearray] = []
-        while not self._is_whole:
-            if self._problem is not None:
-                raise httpx.RemoteProtocolError(str(self._problem)) from self._problem
-            try:
-                event = self._http.next_event()
-            except h11.RemoteProtocolError as exc:
-                # After what came before it.
-                self._problem = exc
-                if pieces:
-                    break
-                continue
-            if event is h11.NEED_DATA:
-                if pieces:
-                    break
-                await self._receive(seconds)
-            elif isinstance(event, h11.Data):
-                pieces.append(event.data)
-            else:
-                self._is_whole = True
-        return b"".join(pieces) if pieces else None
+        body = self._body
+        assert body is not None, "the head comes first"
+        while not body.is_whole:
+            if body.problem:
+                raise httpx.RemoteProtocolError(body.problem)
+            data = self._unread or await self._receive(seconds)
+            self._unread = b""
+            if piece := body.feed(data):
+                return piece
+        return None
 
     def can_be_reused(self) -> bool:
         """Whether the last exchange is over on both sides; the connection is then ready for the next one."""
-        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+        body = self._body
+        if not self._is_kept or body is None or not body.is_whole or body.has_rest or self._unread:
             return False
-        self._http.start_next_cycle()
+        self._http, self._body = _http(), None
         return True
 
     def is_usable(self, now: float) -> bool:
@@ -134,29 +142,29 @@ class ClientConnection:
         except trio.TooSlowError as exc:
             raise httpx.WriteTimeout(str(exc)) from exc
 
-    def _next_event(self) -> object:
+    def _parsed(self, head: bytes) -> object:
         try:
+            self._http.receive_data(head)
             return self._http.next_event()
         except h11.RemoteProtocolError as exc:
             raise httpx.RemoteProtocolError(str(exc)) from exc
 
-    async def _receive(self, seconds: float | None) -> None:
+    async def _receive(self, seconds: float | None) -> bytes:
         try:
             if seconds is None:
-                data = bytes(await self.stream.receive_some(_READ_BYTES))
-            else:
-                with trio.fail_after(seconds):
-                    data = bytes(await self.stream.receive_some(_READ_BYTES))
+                return bytes(await self.stream.receive_some(_READ_BYTES))
+            with trio.fail_after(seconds):
+                return bytes(await self.stream.receive_some(_READ_BYTES))
         except trio.TooSlowError as exc:
             raise httpx.ReadTimeout(str(exc)) from exc
         except BROKEN as exc:
             raise httpx.ReadError(reason(exc)) from exc
-        if not data and self._http.their_state is h11.SEND_RESPONSE:
-            raise httpx.RemoteProtocolError("the server closed the connection without an answer")
-        try:
-            self._http.receive_data(data)
-        except h11.RemoteProtocolError as exc:
-            raise httpx.RemoteProtocolError(str(exc)) from exc
+
+
+def _end_of_head(data: bytes) -> int:
+    """Where the head ends that `data` begins with, its empty line included; -1 where it does not end yet."""
+    match = _EMPTY_LINE.search(data)
+    return -1 if match is None else match.end()
 
 
 def reason(exc: Exception) -> str:
