@@ -12,7 +12,7 @@ from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.stream import Emit
 from oc_trio.agent.tool_loop import NO_ANSWER
 from oc_trio.core.turn_events import TextDelta, Thinking
-from oc_trio.errors import AgentUnavailable
+from oc_trio.errors import AgentError, AgentUnavailable
 
 
 class AnswerReader(Protocol):
@@ -27,6 +27,10 @@ class AnswerReader(Protocol):
 
     @property
     def is_thinking(self) -> bool: ...
+
+    def feed_plain(self, event: ServerSentEvent, /) -> tuple[TextDelta | Thinking, ...] | None:
+        """Read an event that holds a piece of text and nothing else; None where it may be anything else."""
+        ...
 
     def feed(self, chunk: Mapping[str, Any], /) -> tuple[TextDelta | Thinking, ...]: ...
 
@@ -65,14 +69,35 @@ async def read_answer(
 async def _feed(
     reader: AnswerReader, stream: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
 ) -> bool:
-    """Feed one piece's events and emit what they hold. True after `[DONE]`."""
-    for event in events:
-        if event.data.strip() == "[DONE]":
-            return True
-        if not event.data.strip() and event.event != "error":
-            continue  # a keep-alive
-        for delta in reader.feed(await parse(stream, event)):
+    """Feed one piece's events and emit what they hold, adjacent texts as one. True after `[DONE]`."""
+    texts: list[str] = []
+
+    async def emit_texts() -> None:
+        if texts:
+            delta = TextDelta("".join(texts))
+            texts.clear()
             await emit(delta)
-            if isinstance(delta, TextDelta):
-                stream.pace()
+            stream.pace()
+
+    try:
+        for event in events:
+            deltas = reader.feed_plain(event)
+            if deltas is None:
+                if event.data.strip() == "[DONE]":
+                    await emit_texts()
+                    return True
+                if not event.data.strip() and event.event != "error":
+                    continue  # a keep-alive
+                deltas = reader.feed(await parse(stream, event))
+            for delta in deltas:
+                if isinstance(delta, TextDelta):
+                    texts.append(delta.text)
+                else:
+                    await emit_texts()
+                    await emit(delta)
+    except AgentError:
+        # What came before it is shown.
+        await emit_texts()
+        raise
+    await emit_texts()
     return False

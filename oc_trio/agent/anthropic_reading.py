@@ -10,7 +10,9 @@ from typing import Any
 from attrs import define, field
 
 from oc_trio.agent import shapes
+from oc_trio.agent.plain_chunks import message_text
 from oc_trio.agent.port import ToolCall
+from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
@@ -65,6 +67,14 @@ class MessageReader:
         self._usage = Usage()
         self.finish_reason = ""
         self.stopped = False
+
+    def feed_plain(self, event: ServerSentEvent) -> tuple[TextDelta | Thinking, ...] | None:
+        """As `feed`, for a piece of a text that has begun; None where the event may be anything else."""
+        piece = message_text(event)
+        block = self._at.get(piece.index) if piece is not None else None
+        if piece is None or block is None or block.kind != "text":
+            return None
+        return self._text_delta(block, piece.delta.text)
 
     def feed(self, event: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         """Read one event of the stream, or one whole message from a server that doesn't stream."""

@@ -6,7 +6,11 @@ It accepts any JSON: values of an unexpected shape are ignored.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from oc_trio.agent import shapes
+from oc_trio.agent.plain_chunks import completion_chunk
+from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MAX_EXTRA, ModelResponse, with_opaque_fields
@@ -48,6 +52,16 @@ class CompletionReader:
         self._extra_texts: dict[str, list[str]] = {}
         self._usage = Usage()
         self.finish_reason = ""
+
+    def feed_plain(self, event: ServerSentEvent) -> tuple[TextDelta | Thinking, ...] | None:
+        """As `feed`, for a chunk of text alone; None where the event may be anything else."""
+        chunk = completion_chunk(event)
+        if chunk is None:
+            return None
+        if chunk.model and chunk.model != self._usage.model:
+            self._usage = evolve(self._usage, model=shapes.name(chunk.model) or self._usage.model)
+        text = self._halves.feed(chunk.text)
+        return self._keep([*self._splitter.feed(text)]) if text else ()
 
     def feed(self, chunk: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         """Read one chunk, or one whole completion from a server that doesn't stream."""

@@ -45,13 +45,17 @@ class SseDecoder:
             chunk = chunk.removeprefix(b"\n")
         lines = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._after_cr = chunk.endswith(b"\r")
-        for piece in lines[:-1]:
-            self._grow(piece)
-            line = bytes(self._line)
-            self._line.clear()
+        last = lines.pop()
+        for piece in lines:
+            line = piece
+            if self._line:
+                line = bytes(self._line + piece)
+                self._line.clear()
+            self._count(piece)
             if (event := self._take(line)) is not None:
                 events.append(event)
-        self._grow(lines[-1])
+        self._line += last
+        self._count(last)
         return tuple(events)
 
     def end(self) -> tuple[ServerSentEvent, ...]:
@@ -61,8 +65,7 @@ class SseDecoder:
         last = self._take(line) if line else None
         return tuple(event for event in (last, self._dispatch()) if event is not None)
 
-    def _grow(self, piece: bytes) -> None:
-        self._line += piece
+    def _count(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > MAX_PENDING:
             raise SseOverflow(f"an event of more than {MAX_PENDING} bytes")
