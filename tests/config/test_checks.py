@@ -345,6 +345,7 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
             'own port, 18789, but it listens on 127.0.0.1 only (set gateway.bind = "lan"',
         ),
         (M + "interactions.callbackBaseUrl = 'http://[fd00::2]:18789'", 'customBindHost = "::"'),
+        (M + "[gateway]\naccounts = ['default']", "leaves the other accounts without a process"),
     ],
     ids=[
         "closed channels",
@@ -362,6 +363,7 @@ def test_problems_name_file_and_line(load_text: Callable[..., Loaded]) -> None:
         "name of a channel in a binding",
         "commands where nobody listens",
         "buttons where nobody listens",
+        "accounts for one process at its SQLite",
     ],
 )
 def test_odd_but_usable_values_are_warned_about(load_text: Callable[..., Loaded], text: str, words: str) -> None:

@@ -142,7 +142,7 @@ class LeaseKeeper:
             for account, epoch in plan.release:
                 await self.leases.release(account, self.me.id, epoch)
             await self._acquire(nursery, membership, plan)
-            await self._refund(membership)
+            self._start_refunds(nursery, membership)
         except StoreUnusable:
             raise
         except StoreError as problem:
@@ -172,8 +172,7 @@ class LeaseKeeper:
 
     def _plan(self, membership: Membership) -> LeasePlan:
         now = self.clock()
-        for process in membership.processes:
-            self._first_seen.setdefault(process.id, now)
+        self._first_seen = {each.id: self._first_seen.get(each.id, now) for each in membership.processes}
         leases = {lease.account: lease for lease in membership.leases}
         free = [account for account in self.plans if account not in leases or leases[account].is_free]
         self._free_since = {account: self._free_since.get(account, now) for account in free}
@@ -217,21 +216,31 @@ class LeaseKeeper:
 
     def _hand_over(self, plan: LeasePlan) -> None:
         for account in plan.hand_over:
-            held = self._held[account]
-            if not held.is_leaving:
+            # It may have ended since the plan was made.
+            held = self._held.get(account)
+            if held is not None and not held.is_leaving:
                 held.is_leaving = True
                 log.info("handing an account over, for an even spread", account=account)
                 self.supervisor.begin_drain(account, at_most=HAND_OVER_SECONDS)
 
-    async def _refund(self, membership: Membership) -> None:
+    def _start_refunds(self, nursery: trio.Nursery, membership: Membership) -> None:
         """A former holder that is heard of again had lost its lease by a pause or an outage: what it was working on has
         not ended it, and is not to be given up for that.
         """
         alive = {process.id for process in membership.processes if process.is_alive}
-        for account, held in tuple(self._held.items()):
+        for account, held in self._held.items():
             if held.former in alive and held.lease.is_sure:
                 held.former = ""
-                await self.store.fenced(held.lease.fence).obligations.refund_attempt(account)
+                # Beside this task: the journal may make it wait for longer than a lease.
+                nursery.start_soon(self._refund, account, held.lease)
+
+    async def _refund(self, account: AccountId, lease: Lease) -> None:
+        try:
+            await self.store.fenced(lease.fence).obligations.refund_attempt(account)
+        except StoreUnusable:
+            raise
+        except StoreError as problem:
+            log.info("an attempt counts although its process lives", account=account, problem=str(problem))
 
     # one task for each account that is served here
 
@@ -301,6 +310,8 @@ class LeaseKeeper:
 
     def _note_ready(self, membership: Membership) -> None:
         """This process has begun well, too, where others are seen to serve what it could: they renew their leases."""
+        if self.ready.is_set():
+            return
         now, renewed = self.clock(), set[AccountId]()
         for lease in membership.leases:
             if self._is_of_others(lease):

@@ -8,8 +8,8 @@ import trio.testing
 
 from oc_trio.config.document import Document
 from oc_trio.config.load import build
-from oc_trio.errors import RowRefused, StoreError
-from oc_trio.lease import Lease
+from oc_trio.errors import FenceRefused, LeaseLost, RowRefused, StoreError
+from oc_trio.lease import LEASE_SECONDS, MARGIN_SECONDS, Fence, Lease
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.process.reload import plans
@@ -68,3 +68,50 @@ async def test_how_long_it_pauses(
     pauses = await failures(problem, a_plan(tmp_path), 3600.0, line, logbook)
     assert pauses[0] < 5
     assert longest / 2 < max(pauses) <= longest * 1.5
+
+
+CUT_OFF = [
+    pytest.param(FenceRefused("another process serves the account"), id="a refused write"),
+    pytest.param(ExceptionGroup("", [LeaseLost("lost"), StoreError("postgres: away")]), id="a refused request"),
+]
+
+
+@pytest.mark.parametrize("problem", CUT_OFF)
+async def test_whoever_lost_the_lease_is_not_started_again(
+    problem: Exception, tmp_path: Path, autojump_clock: trio.testing.MockClock, logbook: Logbook
+) -> None:
+    """It is no failure of the account; what clean-up meets on its way out is none either."""
+    starts, plan = 0, a_plan(tmp_path)
+    lease = Lease(Fence(plan.id, "p1", 1), trio.current_time)
+    lease.renewed(trio.current_time())
+
+    async def serve(_plan: AccountPlan, _drain: Drain, _lease: Lease) -> None:
+        nonlocal starts
+        starts += 1
+        await trio.sleep(1)
+        raise problem
+
+    async def clean_up(_plan: AccountPlan, _drain: Drain, _lease: Lease) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise StoreError("postgres: away")
+
+    metrics = Metrics()
+    async with trio.open_nursery() as nursery:
+        ended = AccountSupervisor(nursery, serve, Clock(), Health(lambda: 0), metrics).start(
+            plan, drain_seconds=1.0, lease=lease
+        )
+        assert ended is not None
+        await ended.wait()
+        assert (starts, trio.current_time(), lease.lost.is_set()) == (1, 1, True)
+        other = Lease(Fence(plan.id, "p1", 2), trio.current_time)
+        other.renewed(trio.current_time())
+        ended = AccountSupervisor(nursery, clean_up, Clock(), Health(lambda: 0), metrics).start(
+            plan, drain_seconds=1.0, lease=other
+        )
+        assert ended is not None
+        await ended.wait()
+        assert trio.current_time() == pytest.approx(1 + LEASE_SECONDS - MARGIN_SECONDS)
+    assert not metrics.registry.get_sample_value("oc_trio_account_restarts_total", {"account": plan.id})
+    assert other.why == "it was not renewed in time"
