@@ -71,6 +71,10 @@ class Directory:
         channel: Channel | None = self._fresh(("channel", channel_id))
         return channel
 
+    def learn_channel(self, channel: Channel) -> None:
+        """Keep a channel that a list of the server had just now: it need not be asked for."""
+        self._remember(("channel", channel.id), channel)
+
     def cached_name(self, of: UserId | ChannelId) -> str:
         """The username or channel name of an id as it was known last, for people to read; "" without asking anybody.
 

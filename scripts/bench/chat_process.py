@@ -48,3 +48,12 @@ def chat_process(*, channels: int = 1, users: int = 0, flood: bool = False) -> I
         yield ChatProcess(
             child, said["url"], said["bot_token"], said["bot_id"], said["bot_username"], tuple(said["channels"])
         )
+
+
+@contextmanager
+def model_process(*, tokens: int, delay_ms: float) -> Iterator[str]:
+    """A `stamped_model.py` in a process of its own; its base URL."""
+    command = [str(HERE / "stamped_model.py"), "--tokens", str(tokens), "--delay-ms", str(delay_ms)]
+    with process(*command) as child:
+        assert child.stdout is not None
+        yield child.stdout.readline().strip()

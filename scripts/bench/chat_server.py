@@ -8,6 +8,7 @@ line:
     {"do": "post", "posts": 1000, "questions": 5}       people post in all channels, in turn
     {"do": "requests"}                                  the bot's requests since the last such order, by path
     {"do": "drop"}                                      drop the bot's websockets, as a bad network does
+    {"do": "forget"}                                    forget websockets, so that none can be resumed
     {"do": "flood", "posts": 50000, "rate": 5000}       posts by websocket alone, as ready bytes; see `flood_socket`
 
 The address is a port of its own before the sandbox: websockets of `flood_socket`, if it is switched on by `--flood`,
@@ -65,6 +66,8 @@ class ChatServer:
                 return self.post(order["posts"], order["questions"])
             case "requests":
                 return self.requests()
+            case "forget":
+                return self.forget()
             case "drop":
                 return await self.drop()
             case "flood":
@@ -74,9 +77,11 @@ class ChatServer:
 
     def post(self, posts: int, questions: int) -> dict[str, Any]:
         """`posts` posts of which `questions` mention the bot, in all channels in turn."""
-        every = posts // questions if questions else posts + 1
+        every = posts // questions if questions else posts
         for number in range(posts):
-            asks = number % every == every - 1
+            group, place = divmod(number, every)
+            # Seven places later in each group, so that the questions are in many channels.
+            asks = questions > 0 and place == 7 * group % every
             text = f"@{self.bot_name} question {number}" if asks else WORDS[number % len(WORDS)]
             channel = self.channels[number % len(self.channels)]
             self.world.post_as(self.people[number % len(self.people)], channel, text)
@@ -88,6 +93,11 @@ class ChatServer:
         total = Counter(f"{each.method} {_ID.sub('*', each.path)}" for each in mine)
         news, self.before = total - self.before, total
         return dict(sorted(news.items()))
+
+    def forget(self) -> dict[str, Any]:
+        """Forget all connections, as a restart of the server does: nothing can be resumed."""
+        self.world.hub.restart()
+        return {}
 
     async def drop(self) -> dict[str, Any]:
         """Cut the bot's websockets off without a close frame."""

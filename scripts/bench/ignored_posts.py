@@ -92,7 +92,7 @@ def run_floor(server: ChatProcess, rates: tuple[int, ...], seconds: float) -> di
 
 
 def run_gateway(server: ChatProcess, rates: tuple[int, ...], seconds: float) -> dict[str, Any]:
-    with gateway(server.url, "http://127.0.0.1:1", server.bot_token) as running:
+    with gateway(server.url, "http://127.0.0.1:1", server.bot_token) as (running, _):
         result = climb(server, running.pid, rates, seconds, partial(seen, running.journal))
         return {**result, "peak_rss_mib": round(peak_rss_mib(running.pid), 1), **_journal(running)}
 

@@ -49,34 +49,37 @@ def process(
     *command: str, env: dict[str, str] | None = None, stderr: Any = None, stdin: Any = None
 ) -> Iterator[subprocess.Popen[str]]:
     """A Python process of this clone; SIGTERM ends it, after 15 s a kill."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    child = subprocess.Popen(
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    # An installed gateway has its bytecode; without it a start takes twice as long.
+    inherited["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "oc_trio_bench_bytecode")
+    with subprocess.Popen(
         [sys.executable, *command],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env={**os.environ, "PYTHONPATH": path, **(env or {})},
-    )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
+        env={**inherited, **(env or {})},
+    ) as child:
         try:
-            child.wait(15)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            yield child
+        finally:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
 
 @frozen
 class Gateway:
-    """A gateway that is connected; `start_s` is the time that it took from the process's start."""
+    """A gateway's process; `began` is when it was started, on the monotonic clock."""
 
     process: "subprocess.Popen[str]"
+    config: Path
     log: Path
     state: Path
-    start_s: float
+    began: float
 
     @property
     def pid(self) -> int:
@@ -91,12 +94,28 @@ class Gateway:
         """How often it has connected so far: 1 unless a connection was lost."""
         return self.log.read_text().count("connected as @")
 
+    def wait_connected(self) -> float:
+        """Wait until it says that it is connected; the seconds since its start. SystemExit where it never does."""
+        while not self.connects():
+            if self.process.poll() is not None or time.monotonic() - self.began > START_SECONDS:
+                raise SystemExit(f"the gateway did not start:\n{self.log.read_text()[-5000:]}")
+            time.sleep(0.005)
+        return time.monotonic() - self.began
+
 
 @contextmanager
-def gateway(
-    base: str, model: str, bot_token: str, *, extra: str = "", tables: str = "", state: Path | None = None
+def starting_gateway(
+    base: str,
+    model: str,
+    bot_token: str,
+    *,
+    extra: str = "",
+    tables: str = "",
+    state: Path | None = None,
+    program: tuple[str, ...] = ("-m", "oc_trio"),
+    env: dict[str, str] | None = None,
 ) -> Iterator[Gateway]:
-    """`oc-trio run`, once it says that it is connected. `state` keeps its journal for a second start.
+    """`oc-trio run`, as soon as its process is there. `state` keeps its journal for a second start.
 
     `extra` are lines of the channel's table, `tables` whole tables.
     """
@@ -104,15 +123,18 @@ def gateway(
         directory = state or Path(made)
         config, log = Path(made) / "oc-trio.toml", Path(made) / "log"
         config.write_text(CONFIG.format(base=base, model=model, extra=extra) + tables)
-        env = {"MATTERMOST_BOT_TOKEN": bot_token, "XDG_STATE_HOME": str(directory)}
+        more = {"MATTERMOST_BOT_TOKEN": bot_token, "XDG_STATE_HOME": str(directory), **(env or {})}
         began = time.monotonic()
-        command = ("-m", "oc_trio", "run", "--config", str(config))
-        with log.open("w+") as out, process(*command, env=env, stderr=out) as child:
-            while "connected as @" not in (text := log.read_text()):
-                if child.poll() is not None or time.monotonic() - began > START_SECONDS:
-                    raise SystemExit(f"the gateway did not start:\n{text}")
-                time.sleep(0.005)
-            yield Gateway(child, log, directory, time.monotonic() - began)
+        command = (*program, "run", "--config", str(config))
+        with log.open("w+") as out, process(*command, env=more, stderr=out) as child:
+            yield Gateway(child, config, log, directory, began)
+
+
+@contextmanager
+def gateway(base: str, model: str, bot_token: str, **more: Any) -> Iterator[tuple[Gateway, float]]:
+    """As `starting_gateway`, once it says that it is connected, with the seconds that this took."""
+    with starting_gateway(base, model, bot_token, **more) as running:
+        yield running, running.wait_connected()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -215,11 +215,11 @@ def run_floor(base: str, model: str, world: dict[str, Any], args: argparse.Names
 
 def run_gateway(base: str, model: str, world: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     extra = f'streaming.mode = "{args.mode}"' if args.mode else ""
-    with started_gateway(base, model, world["bot_token"], extra=extra) as running:
+    with started_gateway(base, model, world["bot_token"], extra=extra) as (running, start_s):
         measured = trio.run(live if args.live else burst, base, world, args, running.pid)
         if args.verbose:
             sys.stderr.write(running.log.read_text())
-        return {**measured, "start_s": round(running.start_s, 2)}
+        return {**measured, "start_s": round(start_s, 2)}
 
 
 def main() -> None:

@@ -205,6 +205,7 @@ class EventHandler:
         """
         services = self.services
         services.metrics.catchup_posts.labels(services.account).inc(len(posts))
+        services.directory.learn_channel(channel)
         # One query for all: after a long downtime nearly every post of the overlap has been seen.
         seen = await services.store.admission.seen(services.account, [post.id for post in posts])
         at = 0
