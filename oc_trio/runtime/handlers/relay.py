@@ -10,8 +10,9 @@ Notices to all other processes take the same way: to read their configuration ag
 Which endpoints ask is in `relay_endpoints`; who handles the rows is in `relayed_requests`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import trio
@@ -41,6 +42,8 @@ log = get_logger(part="relay")
 
 # People wait, and the id by which a form is opened lives for 3 s.
 ANSWER_SECONDS = 2.0
+# A journal that takes longer than that to hear that nobody waits counts as away.
+GIVE_UP_SECONDS = 1.0
 # How often the journal is read while somebody waits for an answer, and while nobody does; and where the database tells
 # what is new, for what it may not have told.
 LOOK_SECONDS, IDLE_LOOK_SECONDS = 0.1, 0.5
@@ -80,6 +83,8 @@ class Relay:
     _followers: dict[str, Callable[[], object]] = field(init=False, factory=dict)
     _known_notices: frozenset[str] = field(init=False, default=frozenset())
     _to_announce: set[NoticeKind] = field(init=False, factory=set)
+    # Requests that were refused while the journal did not answer. The oldest are forgotten: they are done, if at all.
+    _to_withdraw: deque[str] = field(init=False, factory=lambda: deque(maxlen=MAX_OPEN_ROWS))
     _began_ms: int = field(init=False)
     _wakeup: Wakeup = field(init=False, factory=Wakeup)
     _is_failing: bool = field(init=False, default=False)
@@ -167,6 +172,7 @@ class Relay:
         return LOOK_SECONDS if self._callers else IDLE_LOOK_SECONDS
 
     async def _look(self) -> None:
+        await self._withdraw()
         if self._callers:
             for id_, text in (await self.store.relayed.answers(tuple(self._callers))).items():
                 caller = self._callers.get(id_)
@@ -192,11 +198,21 @@ class Relay:
 
     async def _give_up(self, id_: str, *, withdraw: bool) -> RelayedAnswer | None:
         try:
-            text = await self.store.relayed.give_up(id_, self.clock.now_ms(), withdraw=withdraw)
-        except (StoreError, KeyError) as problem:
-            # Nobody shall read that a request was received which may be in no journal.
+            with trio.fail_after(GIVE_UP_SECONDS):
+                text = await self.store.relayed.give_up(id_, self.clock.now_ms(), withdraw=withdraw)
+        except (StoreError, KeyError, trio.TooSlowError) as problem:
+            # Nobody shall read that a request was received which may be in no journal, and none be done that was
+            # refused: its caller makes it again.
+            self._to_withdraw.append(id_)
             raise CallbackRefused(503, UNAVAILABLE) from problem
         return _read(text) if text else None
+
+    async def _withdraw(self) -> None:
+        while self._to_withdraw:
+            # Where there is no such row, it was not written, and no later: writes keep their order.
+            with suppress(KeyError):
+                await self.store.relayed.give_up(self._to_withdraw[0], self.clock.now_ms(), withdraw=True)
+            self._to_withdraw.popleft()
 
     def _count(self, kind: str, result: str) -> None:
         self.metrics.relayed.labels(kind, result).inc()

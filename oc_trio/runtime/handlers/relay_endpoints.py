@@ -33,6 +33,7 @@ from oc_trio.telemetry.health import Health
 HOOK_SECONDS = 5.0
 # Seconds between two reads of the commands, however many unknown tokens come.
 READ_EVERY = 1.0
+READ_SECONDS = 2.0
 # Calls with a token that the journal does not have, as after somebody regenerated it: the process that serves the
 # account asks Mattermost about them. So many at once, then one in so many seconds.
 BURST, REFILL_SECONDS = 5.0, 2.0
@@ -52,12 +53,16 @@ class JournalCommands:
         return self._by_account.get(account)
 
     async def refresh(self) -> None:
-        """Read them, unless that was done a moment ago. Raises StoreError."""
-        # Who comes while they are being read waits for the result.
-        async with self._lock:
-            if trio.current_time() >= self._due:
-                self._by_account = await self.read()
-                self._due = trio.current_time() + READ_EVERY
+        """Read them, unless that was done a moment ago. Raises StoreError, CallbackRefused."""
+        try:
+            # Who comes while they are being read waits for the result.
+            with trio.fail_after(READ_SECONDS):
+                async with self._lock:
+                    if trio.current_time() >= self._due:
+                        self._by_account = await self.read()
+                        self._due = trio.current_time() + READ_EVERY
+        except trio.TooSlowError:
+            raise CallbackRefused(503, UNAVAILABLE) from None
 
 
 @frozen(eq=False)

@@ -612,3 +612,27 @@ class _SlowPosts:
     async def get(self, _post_id: str) -> None:
         self.is_asked.set()
         await trio.sleep(9)
+
+
+async def test_what_was_refused_while_the_journal_hung_is_not_done(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is written in the end; its caller was told to try again, soon enough for Mattermost, and does."""
+    async with two_processes(callback_harness()) as two:
+        is_back, real = trio.Event(), Relayed.give_up
+
+        async def hangs(*arguments: Any, **options: Any) -> Any:
+            await is_back.wait()
+            return await real(*arguments, **options)
+
+        monkeypatch.setattr(Relayed, "give_up", hangs)
+        began = trio.current_time()
+        with pytest.raises(ApiError):
+            await two.callbacks.execute("/oc_new")
+        assert two.status == 503
+        assert trio.current_time() - began < 3.5
+        is_back.set()
+        await trio.sleep(2)
+        async with two.serving():
+            await trio.sleep(5)
+        assert two.callbacks.admitted == []
