@@ -33,7 +33,8 @@ def add(tx: Tx, posts: Sequence[ContextPost], limit: int) -> None:
 
 def _drop_oldest(tx: Tx, session: SessionKey, limit: int) -> None:
     tx.run(
-        # In the same transaction, so that no session ever holds more than its limit.
+        # In the same transaction, so that no session holds more than its limit. Where accounts in two processes share
+        # the session, each leaves what the other one is just adding: the next one deletes that much more.
         "DELETE FROM context WHERE session = ? AND serial NOT IN"
         " (SELECT serial FROM context WHERE session = ? ORDER BY at DESC, serial DESC LIMIT ?)",
         *(session, session, limit),

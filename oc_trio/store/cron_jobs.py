@@ -19,12 +19,18 @@ def _job_of(row: Row) -> ScheduledJob:
         return ScheduledJob.from_json(row[1])
 
 
+def _lock(tx: Tx) -> None:
+    """Commands on several machines may add and change jobs at once: ids, their number, and fields that stay."""
+    tx.lock("cron_jobs")
+
+
 def _get(tx: Tx, job: str) -> ScheduledJob | None:
     row = tx.one(_SELECT + " WHERE id = ?", job)
     return _job_of(row) if row else None
 
 
 def _add(tx: Tx, wanted: ScheduledJob, taken: Collection[str], now: int) -> ScheduledJob:
+    _lock(tx)
     if wanted.origin:
         known = next((job for job in map(_job_of, tx.all(_SELECT)) if job.origin == wanted.origin), None)
         if known is not None:
@@ -42,6 +48,7 @@ def _add(tx: Tx, wanted: ScheduledJob, taken: Collection[str], now: int) -> Sche
 
 
 def _change(tx: Tx, job: str, change: Callable[[ScheduledJob], ScheduledJob], now: int) -> ScheduledJob | None:
+    _lock(tx)
     before = _get(tx, job)
     if before is None:
         return None
@@ -54,11 +61,13 @@ def _change(tx: Tx, job: str, change: Callable[[ScheduledJob], ScheduledJob], no
 
 
 def _remove(tx: Tx, job: str) -> bool:
+    _lock(tx)
     tx.run("DELETE FROM cron WHERE job = ?", job)
     return bool(tx.run("DELETE FROM cron_jobs WHERE id = ?", job))
 
 
 def _retire(tx: Tx, job: ScheduledJob, delete: bool) -> None:
+    _lock(tx)
     now = _get(tx, job.id)
     if now is None or now.timing != job.timing or not isinstance(now.timing, Once):
         return

@@ -33,11 +33,11 @@ class Tx:
     `before_write` is called before each statement that may write, and raises where it must not.
     """
 
-    __slots__ = ("_before_write", "_execute", "_notify_sql")
+    __slots__ = ("_before_write", "_driver", "_execute")
 
     def __init__(self, driver: "Driver", before_write: Callable[[], None] | None = None) -> None:
+        self._driver = driver
         self._execute = driver.execute
-        self._notify_sql = driver.notify_sql
         self._before_write = before_write
 
     def _call(self, sql: str, params: tuple[Any, ...]) -> Result:
@@ -67,7 +67,14 @@ class Tx:
 
     def notify(self, topic: str) -> None:
         """See `notify.notify`."""
-        self._execute(self._notify_sql, (topic,))
+        self._execute(self._driver.notify_sql, (topic,))
+
+    def lock(self, name: str) -> None:
+        """Lets no other transaction go beyond the same line until this one has ended: for rules that span several rows
+        which any process may write.
+        """
+        if self._driver.lock_sql:
+            self._execute(self._driver.lock_sql, (name,))
 
 
 class Driver(Protocol):
@@ -75,7 +82,8 @@ class Driver(Protocol):
 
     `errors` are the exceptions of the database's own library. `serial` is the DDL of a counting primary key, `now_sql`
     an expression for the database's time in milliseconds, `notify_sql` a statement that has other processes told of a
-    topic at the commit. `for_update` and `for_key_share` are put behind a SELECT and lock its rows to the end of the
+    topic at the commit, `lock_sql` one that waits for a named lock of transactions (empty where they run one after the
+    other anyway). `for_update` and `for_key_share` are put behind a SELECT and lock its rows to the end of the
     transaction: against any other lock, and against `for_update`.
     """
 
@@ -83,6 +91,7 @@ class Driver(Protocol):
     serial: str
     now_sql: str
     notify_sql: str
+    lock_sql: str
     for_update: str
     for_key_share: str
     errors: tuple[type[Exception], ...]

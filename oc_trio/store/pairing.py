@@ -44,9 +44,15 @@ class Requested:
 SELECT = "SELECT account, user_id, name, code, requested_at, expires_at, approved_at FROM pairing"
 
 
+def _lock(tx: Tx) -> None:
+    """People ask at the process that serves the account; commands on any machine decide at the same time."""
+    tx.lock("pairing")
+
+
 def _request(
     tx: Tx, account: AccountId, user: UserId, name: str, code: str, at: int, ttl_ms: int, max_pending: int
 ) -> Requested:
+    _lock(tx)
     # First, so that expired requests neither count towards the limit nor hand out an old code.
     tx.run("DELETE FROM pairing WHERE account = ? AND approved_at = 0 AND expires_at <= ?", account, at)
     row = tx.one(SELECT + " WHERE account = ? AND user_id = ?", account, user)
@@ -72,6 +78,7 @@ def _by_code(tx: Tx, account: AccountId | None, code: str) -> Row | None:
 
 
 def _approve(tx: Tx, account: AccountId | None, code: str, at: int) -> PairingRow | None:
+    _lock(tx)
     row = _by_code(tx, account, code)
     if row is None or PairingRow(*row).expires_at <= at:
         return None
@@ -85,6 +92,7 @@ def _approve(tx: Tx, account: AccountId | None, code: str, at: int) -> PairingRo
 
 
 def _grant(tx: Tx, account: AccountId, user: UserId, name: str, at: int) -> bool:
+    _lock(tx)
     row = tx.one(SELECT + " WHERE account = ? AND user_id = ?", account, user)
     if row is not None and PairingRow(*row).approved_at:
         return False
@@ -98,6 +106,7 @@ def _grant(tx: Tx, account: AccountId, user: UserId, name: str, at: int) -> bool
 
 
 def _reject(tx: Tx, account: AccountId | None, code: str) -> PairingRow | None:
+    _lock(tx)
     row = _by_code(tx, account, code)
     if row is None:
         return None

@@ -110,6 +110,7 @@ class PostgresDriver:
     now_sql = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint"
     # As in `postgres_listener`.
     notify_sql = "SELECT pg_notify(left('oc_trio ' || current_schema(), 63), ?)"
+    lock_sql = "SELECT pg_advisory_xact_lock(hashtext('oc_trio ' || current_schema()), hashtext(?))"
     for_update = " FOR UPDATE"
     # Doesn't hold up the renewal of a lease, which changes no key column, but whoever takes it over, by `for_update`.
     for_key_share = " FOR KEY SHARE"

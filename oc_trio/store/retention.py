@@ -42,54 +42,66 @@ class Stats:
     pairing_pending: int
 
 
-# Each deletes at most `LIMIT ?` rows whose own time is before `?`. Obligations are deleted before their `seen` rows:
-# without the `seen` row their message could be admitted again.
+# Each deletes at most `LIMIT ?` rows whose own time is before `?`, which is asked twice: another process may have given
+# a row another time after it was chosen. The + has the rows looked up by the list, not by their time. Obligations are
+# deleted before their `seen` rows: without the `seen` row their message could be admitted again.
 OBLIGATIONS = (
-    "DELETE FROM obligations WHERE serial IN"
+    "DELETE FROM obligations WHERE +ended_at < ? AND serial IN"
     " (SELECT serial FROM obligations WHERE state <> 'open' AND ended_at < ? LIMIT ?)"
 )
 SEEN = (
-    "DELETE FROM seen WHERE (account, trigger) IN (SELECT s.account, s.trigger FROM seen s"
+    "DELETE FROM seen WHERE +at < ? AND (account, trigger) IN (SELECT s.account, s.trigger FROM seen s"
     " LEFT JOIN obligations o ON o.account = s.account AND o.trigger = s.trigger"
     " WHERE s.at < ? AND o.id IS NULL LIMIT ?)"
 )
 TURNS = (
-    "DELETE FROM turns WHERE serial IN (SELECT t.serial FROM turns t LEFT JOIN obligations o ON o.turn = t.id"
+    "DELETE FROM turns WHERE +ended_at < ? AND serial IN"
+    " (SELECT t.serial FROM turns t LEFT JOIN obligations o ON o.turn = t.id"
     # An obligation points to its turn: the turn goes only after it.
     " WHERE t.ended_at > 0 AND t.ended_at < ? AND o.id IS NULL LIMIT ?)"
 )
 OUTBOX = (
-    "DELETE FROM outbox WHERE serial IN"
+    "DELETE FROM outbox WHERE +ended_at < ? AND serial IN"
     " (SELECT serial FROM outbox WHERE state IN ('confirmed', 'dead') AND ended_at < ? LIMIT ?)"
 )
 TRANSCRIPTS = (
-    "DELETE FROM transcripts WHERE serial IN (SELECT x.serial FROM transcripts x"
+    "DELETE FROM transcripts WHERE +at < ? AND serial IN (SELECT x.serial FROM transcripts x"
     " LEFT JOIN turns t ON t.id = x.turn AND t.ended_at = 0 WHERE x.at < ? AND t.id IS NULL LIMIT ?)"
 )
-CONTEXT = "DELETE FROM context WHERE serial IN (SELECT serial FROM context WHERE at < ? LIMIT ?)"
+CONTEXT = "DELETE FROM context WHERE +at < ? AND serial IN (SELECT serial FROM context WHERE at < ? LIMIT ?)"
 SESSIONS = (
-    "DELETE FROM sessions WHERE key IN (SELECT s.key FROM sessions s WHERE s.last_at < ?"
+    "DELETE FROM sessions WHERE +last_at < ? AND key IN (SELECT s.key FROM sessions s WHERE s.last_at < ?"
     " AND NOT EXISTS (SELECT 1 FROM transcripts x WHERE x.session = s.key) LIMIT ?)"
 )
 PARTICIPATION = (
-    "DELETE FROM participation WHERE (account, channel_id, root_id) IN"
+    "DELETE FROM participation WHERE +at < ? AND (account, channel_id, root_id) IN"
     " (SELECT account, channel_id, root_id FROM participation WHERE at < ? LIMIT ?)"
 )
-USAGE = "DELETE FROM usage WHERE (turn, model) IN (SELECT turn, model FROM usage WHERE at < ? LIMIT ?)"
-CLAIMS = "DELETE FROM claims WHERE (scope, key) IN (SELECT scope, key FROM claims WHERE expires_at < ? LIMIT ?)"
-DOUBTS = "DELETE FROM doubts WHERE (account, post_id) IN (SELECT account, post_id FROM doubts WHERE until < ? LIMIT ?)"
+USAGE = "DELETE FROM usage WHERE +at < ? AND (turn, model) IN (SELECT turn, model FROM usage WHERE at < ? LIMIT ?)"
+CLAIMS = (
+    "DELETE FROM claims WHERE +expires_at < ? AND (scope, key) IN"
+    " (SELECT scope, key FROM claims WHERE expires_at < ? LIMIT ?)"
+)
+DOUBTS = (
+    "DELETE FROM doubts WHERE +until < ? AND (account, post_id) IN"
+    " (SELECT account, post_id FROM doubts WHERE until < ? LIMIT ?)"
+)
 # Its posts and its turn end later than it begins, so that what they say of it is there for as long.
 CRON_RUNS = (
-    "DELETE FROM cron_runs WHERE serial IN"
+    "DELETE FROM cron_runs WHERE +ran_at < ? AND serial IN"
     " (SELECT serial FROM cron_runs WHERE ran_at < ? AND state <> 'wanted' LIMIT ?)"
 )
-RELAYED = "DELETE FROM relayed WHERE serial IN (SELECT serial FROM relayed WHERE ended_at > 0 AND ended_at < ? LIMIT ?)"
+RELAYED = (
+    "DELETE FROM relayed WHERE +ended_at < ? AND serial IN"
+    " (SELECT serial FROM relayed WHERE ended_at > 0 AND ended_at < ? LIMIT ?)"
+)
 # Of accounts that no process serves any more: one that does ends its own rows long before.
 RELAYED_OPEN = (
-    "DELETE FROM relayed WHERE serial IN (SELECT serial FROM relayed WHERE ended_at = 0 AND created_at < ? LIMIT ?)"
+    "DELETE FROM relayed WHERE ended_at = 0 AND +created_at < ? AND serial IN"
+    " (SELECT serial FROM relayed WHERE ended_at = 0 AND created_at < ? LIMIT ?)"
 )
 PAIRING = (
-    "DELETE FROM pairing WHERE (account, user_id) IN"
+    "DELETE FROM pairing WHERE approved_at = 0 AND +expires_at < ? AND (account, user_id) IN"
     " (SELECT account, user_id FROM pairing WHERE approved_at = 0 AND expires_at < ? LIMIT ?)"
 )
 
@@ -129,7 +141,7 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
 async def _delete_chunks(engine: Engine, sql: str, before: int) -> int:
     total = 0
     while True:
-        deleted = await engine.run(lambda tx: tx.run(sql, before, CHUNK))
+        deleted = await engine.run(lambda tx: tx.run(sql, before, before, CHUNK))
         total += deleted
         if deleted < CHUNK:
             return total

@@ -78,6 +78,7 @@ class SqliteDriver:
     now_sql = "oc_now_ms()"
     notify_sql = "SELECT oc_notify(?)"
     # A transaction has the whole file from its beginning.
+    lock_sql = ""
     for_update = ""
     for_key_share = ""
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)

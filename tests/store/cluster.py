@@ -65,7 +65,7 @@ class Cluster:
         self._control("-m", "immediate", "stop")
 
 
-def _as_server_user(directory: Path) -> list[str]:
+def as_server_user(directory: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     names = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -80,7 +80,7 @@ def open_cluster(programs: Path, *settings: str) -> Iterator[Cluster]:
     # A short path: a unix socket's has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ocpg", dir="/tmp", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        run = _as_server_user(directory)
+        run = as_server_user(directory)
         data = str(directory / "data")
         initdb = [*run, str(programs / "initdb"), "-D", data, "-U", "oc", "-A", "trust", "-N", "-E", "UTF8"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=directory)

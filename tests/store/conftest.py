@@ -19,7 +19,7 @@ def cluster() -> Iterator[Cluster]:
     programs = binaries()
     if programs is None:
         do_without(os.environ)
-    with open_cluster(programs, "fsync=off", "synchronous_commit=off") as running:
+    with open_cluster(programs, "fsync=off", "synchronous_commit=off", "deadlock_timeout=20ms") as running:
         yield running
 
 

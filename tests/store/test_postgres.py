@@ -18,12 +18,13 @@ from tests.store.test_leases import NORTH, SOUTH
 pytestmark = pytest.mark.postgres
 
 
-def cut_connections(url: str) -> int:
+def cut_connections(url: str, database: str = "postgres") -> int:
     """End every other connection of the gateway, as a restart of the server does; returns how many."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
             "SELECT COUNT(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE application_name = 'oc-trio'"
+            " WHERE application_name = 'oc-trio' AND datname = %s",
+            [database],
         ).fetchone()
         assert row is not None
         return int(row[0])

@@ -1,0 +1,56 @@
+"""A PgBouncer in transaction mode before a cluster: on a unix socket, with fewer server connections than clients."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from tests.store.cluster import Cluster, as_server_user
+
+SERVER_CONNECTIONS = 2
+_CONFIGURATION = """
+[databases]
+* = host={cluster} user=oc
+[pgbouncer]
+unix_socket_dir = {directory}
+listen_addr =
+listen_port = 6432
+auth_type = any
+pool_mode = transaction
+default_pool_size = {size}
+server_check_delay = 0
+"""
+
+
+def program() -> str | None:
+    return shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+
+
+@contextmanager
+def open_pooler(cluster: Cluster) -> Iterator[str]:
+    """The URL of a new, empty database behind the pooler."""
+    path = program()
+    assert path is not None
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
+        name = f"pooled{time.monotonic_ns()}"
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    with tempfile.TemporaryDirectory(prefix="ocpb", dir="/tmp") as folder:
+        directory = Path(folder)
+        # By its own option: under runuser it would outlive a kill.
+        user = as_server_user(directory)[2:3]
+        file = directory / "pgbouncer.ini"
+        file.write_text(_CONFIGURATION.format(cluster=cluster.directory, directory=directory, size=SERVER_CONNECTIONS))
+        command = [path, "-q", *(["-u", *user] if user else []), str(file)]
+        with subprocess.Popen(command, cwd=directory) as process:
+            try:
+                while not (directory / ".s.PGSQL.6432").exists():
+                    assert process.poll() is None
+                    time.sleep(0.005)
+                yield f"postgresql:///{name}?host={directory}&port=6432&user=oc"
+            finally:
+                process.kill()
