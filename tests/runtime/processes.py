@@ -42,6 +42,8 @@ class Process:
     is_dead: bool = False
     is_cut_off: bool = False
     slept: float = 0.0
+    # Something on the way keeps its edits until then, and no answer ever comes.
+    holds_edits: trio.Event | None = None
     sent: list[tuple[float, str]] = field(factory=list)
     streams: list[trio.abc.Stream] = field(factory=list)
     ended: trio.Event = field(factory=trio.Event)
@@ -132,7 +134,14 @@ class _Line(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("the process is gone")
         if request.method not in ("GET", "HEAD"):
             self.process.sent.append((trio.current_time(), f"{request.method} {request.url.path}"))
+        if self.process.holds_edits is not None and request.url.path.endswith("/patch"):
+            self.process.harness.nursery.start_soon(self._late, request, self.process.holds_edits)
+            await trio.sleep_forever()
         return await self.inner.handle_async_request(request)
+
+    async def _late(self, request: httpx.Request, until: trio.Event) -> None:
+        await until.wait()
+        await self.inner.handle_async_request(request)
 
 
 @define(eq=False)

@@ -38,6 +38,9 @@ OVERDUE_SECONDS = 3.0
 # Leases are acquired one by one; then those that are held have to be renewed.
 ACQUIRE_SECONDS = 1.0
 GIVE_BACK_SECONDS = 2.0
+# The watchdog's patience with one look: the store bounds its statements far below that.
+LOOK_SECONDS = 60.0
+_PART = "leases"
 # A lease whose end lies that much later than when it was first seen has been renewed meanwhile.
 _RENEWED_SECONDS = 0.5
 
@@ -119,12 +122,14 @@ class LeaseKeeper:
         """Until `leave`. Started when it has looked once, and begun to serve what was free."""
         with self._scope:
             await self._run(task_status)
+        self.health.finished(_PART)
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> NoReturn:
         async with trio.open_nursery() as nursery:
             seconds = await self._look(nursery)
             task_status.started()
             while True:
+                self.health.progress(_PART, within_s=LOOK_SECONDS)
                 with trio.move_on_after(seconds):
                     await self.changed.wait()
                 seconds = await self._look(nursery)
@@ -264,6 +269,8 @@ class LeaseKeeper:
             await self._give_back(account, lease)
         # Only now: until its tasks have ended, the account can't be served here again.
         del self._held[account]
+        # What they have said of it is of before.
+        self.health.forget(account)
         self._show_standby()
         self.changed.set()
 

@@ -143,6 +143,29 @@ async def test_a_holder_without_its_database_stops_in_time(
     assert logbook.said("the journal fail")
 
 
+async def test_an_edit_of_the_former_holder_that_lands_late_is_repaired(
+    harness: Harness, processes: Processes, logbook: Logbook
+) -> None:
+    """Nobody can call it back. The new holder watches every draft that it goes on with, and writes the text again."""
+    one, two = await processes.pair()
+    harness.script = slow
+    harness.say("@helper tell me")
+    await harness.until(lambda: harness.answers() and "word3" in harness.answers()[0])
+    one.holds_edits = trio.Event()
+    await harness.until(lambda: len(one.sent) > 0 and one.sent[-1][1].endswith("/patch"))
+    await trio.sleep(2)
+    await one.kill()
+    await harness.settled()
+    assert whole_answer(harness).endswith("word29")
+    one.holds_edits.set()
+    await harness.until(lambda: logbook.said("an edit landed after the final text"))
+    await harness.until(lambda: whole_answer(harness).endswith("word29"))
+    [answer] = [entry for entry in harness.world.transcript(harness.square) if entry.username == "helper"]
+    before, late, repaired = [text for _, text in answer.versions][-3:]
+    assert before == repaired != late
+    assert two.state() == "live"
+
+
 async def test_alone_it_goes_on_when_the_database_is_back(
     harness: Harness, processes: Processes, logbook: Logbook
 ) -> None:
