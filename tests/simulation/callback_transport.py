@@ -17,6 +17,7 @@ from quart_trio import QuartTrio
 
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.server import GRACEFUL_SECONDS
+from oc_trio.core.relayed import CLICK_ACCEPTED, COMMAND_ACCEPTED
 from oc_trio.core.slash import PROCESSING
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.inbound.request_admission import once
@@ -74,7 +75,16 @@ class _Exchange:
         if self.status != 200:
             return self.status == 202
         answer = json.loads(self.body)
-        return answer.get("text") == PROCESSING or "update" in answer
+        return answer.get("text") in (PROCESSING, COMMAND_ACCEPTED) or "update" in answer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be taken in later: by the process that serves the account next, which may have had another
+        click of the same post before, or although a process that lost its database could not say so.
+        """
+        if self.status != 200:
+            return self.status == 503
+        return bool(json.loads(self.body).get("ephemeral_text") == CLICK_ACCEPTED)
 
     @property
     def answer(self) -> IntegrationResponse:
@@ -97,6 +107,8 @@ class CallbackTransport:
     rng: random.Random
     transcript: RunTranscript
     network: Network = field(init=False)
+    # Whether a process may leave a call to another one.
+    is_relayed: bool = False
     _open_ports: list[_OpenPort] = field(factory=list)
 
     def served_by(self, power: PowerSwitch) -> ServePort:
@@ -206,7 +218,7 @@ class CallbackTransport:
     def _said(self, exchange: _Exchange, asking: Asking | None) -> None:
         self.transcript.note("gateway", f"answers a call: {exchange.status} {exchange.body.decode()[:80]}")
         if asking is not None:
-            asking.open -= 1
+            asking.open -= not (self.is_relayed and exchange.is_open)
             asking.promised += exchange.is_promise
             asking.settle()
 

@@ -95,7 +95,9 @@ class Run:
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         rng = random.Random(f"world {self.seed}")
         frames = FrameFaults(random.Random(f"frames {self.seed}"), self.transcript)
-        callbacks = CallbackTransport(random.Random(f"line {self.seed}"), self.transcript)
+        callbacks = CallbackTransport(
+            random.Random(f"line {self.seed}"), self.transcript, is_relayed=len(self.plan.clocks) > 1
+        )
         scenario = set_up_scenario(rng, self.transcript, frames, callbacks, has_second_bot=self.plan.has_second_bot)
         async with trio.open_nursery() as server:
             network = Network(

@@ -79,6 +79,7 @@ async def test_a_click_is_a_turn_of_the_holder(harness: Harness, processes: Proc
     assert two.sent == []
 
 
+@pytest.mark.slow
 async def test_a_question_of_a_turn_is_answered_at_any_process(harness: Harness, processes: Processes) -> None:
     """The turn waits in the holder."""
     answers: list[str] = []
@@ -98,6 +99,7 @@ async def test_a_question_of_a_turn_is_answered_at_any_process(harness: Harness,
     assert answers == ["Blue"]
 
 
+@pytest.mark.slow
 async def test_what_comes_between_two_holders_is_received_and_done_once(harness: Harness, processes: Processes) -> None:
     """The holder is killed; a click, another one and a command come before the account is taken over."""
     one, _two = await pair(harness, processes)
@@ -136,6 +138,7 @@ def remembering(send: Any, shown: list[Any]) -> Any:
     return call
 
 
+@pytest.mark.slow
 async def test_a_click_that_its_holder_dies_of_is_done_once(
     harness: Harness, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +199,7 @@ async def test_a_run_by_hand_reaches_the_holder_at_once(harness: Harness, proces
     assert harness.answers() == ["tea time"]
 
 
+@pytest.mark.slow
 async def test_a_reload_on_one_host_is_a_reload_on_all(
     harness: Harness, processes: Processes, logbook: Logbook
 ) -> None:
