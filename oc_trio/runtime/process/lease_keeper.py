@@ -146,7 +146,7 @@ class LeaseKeeper:
             plan = self._plan(membership)
             for account, epoch in plan.release:
                 await self.leases.release(account, self.me.id, epoch)
-            await self._acquire(nursery, membership, plan)
+            has_all = await self._acquire(nursery, membership, plan)
             self._start_refunds(nursery, membership)
         except StoreUnusable:
             raise
@@ -157,6 +157,8 @@ class LeaseKeeper:
         self._show_standby()
         if plan.release:
             return 0.0  # what has been given back can be acquired now
+        if not has_all:
+            return RETRY_SECONDS
         ends = [lease.left_ms / 1000 for lease in membership.leases if self._is_of_others(lease)]
         return max(0.05, min([RENEW_SECONDS, *ends]))
 
@@ -189,15 +191,19 @@ class LeaseKeeper:
             overdue=[account for account, since in self._free_since.items() if now - since >= OVERDUE_SECONDS],
         )
 
-    async def _acquire(self, nursery: trio.Nursery, membership: Membership, plan: LeasePlan) -> None:
+    async def _acquire(self, nursery: trio.Nursery, membership: Membership, plan: LeasePlan) -> bool:
+        """Begin to serve what is free; false where some of it is to be looked at again soon."""
+        has_all = True
         began, leases = self.clock(), {lease.account: lease for lease in membership.leases}
         for account, epoch in plan.acquire:
             asked_at = self.clock()
             if asked_at - began > ACQUIRE_SECONDS:
                 self.changed.set()
-                return
+                return False
             new_epoch = await self.leases.acquire(account, self.me.id, epoch)
             if new_epoch is None:
+                # Somebody was quicker, or a transaction of the last holder still holds it up.
+                has_all = False
                 continue
             lease = Lease(Fence(account, self.me.id, new_epoch), self.clock)
             lease.renewed(asked_at)
@@ -218,6 +224,7 @@ class LeaseKeeper:
             )
             held = self._held[account] = _Held(lease, wanted, former)
             nursery.start_soon(self._follow, account, held)
+        return has_all
 
     def _hand_over(self, plan: LeasePlan) -> None:
         for account in plan.hand_over:
