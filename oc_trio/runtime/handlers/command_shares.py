@@ -71,6 +71,10 @@ class CommandShares:
             while not all(self._has_claimed(other) for other in self._before(account)):
                 await self._changed.wait()
 
+    def earlier_elsewhere(self, account: AccountId) -> tuple[AccountId, ...]:
+        """The earlier accounts that have claimed nothing here, as where another process serves them."""
+        return tuple(other for other in self._before(account) if not self._has_claimed(other))
+
     def claim(self, account: AccountId, slots: Collection[Slot]) -> dict[Slot, AccountId]:
         """Claim slots for `account`; returns those that belong to earlier accounts."""
         self._accounts[account].claimed = frozenset(slots)

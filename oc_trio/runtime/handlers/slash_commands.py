@@ -16,7 +16,7 @@ from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.backoff import exponential
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels, parse_command
 from oc_trio.core.command_shares import Skipped, Slot, moved_sentence, sentences
-from oc_trio.core.entities import SlashCommand
+from oc_trio.core.entities import SlashCommand, Team
 from oc_trio.core.events import Event, TeamJoined, TeamLeft
 from oc_trio.core.ledger import Source
 from oc_trio.core.pairing import APPROVED, FULL, PairingPolicy, new_code, reply_text
@@ -175,6 +175,7 @@ class CommandRegistration:
         claimed_by_others = self.shares.claim(
             services.account, [(team.id, spec.trigger) for team in teams for spec in self.wanted]
         )
+        claimed_by_others |= await self._registered_elsewhere(teams)
         take_back = self._may_take_back()
         results = [
             await registrar.register(
@@ -208,6 +209,20 @@ class CommandRegistration:
             )
         self._shown = (count, len(teams), failed)
         return not failed
+
+    async def _registered_elsewhere(self, teams: Sequence[Team]) -> dict[Slot, AccountId]:
+        """The commands of earlier accounts that another process serves, by the journal."""
+        earlier = self.shares.earlier_elsewhere(self.services.account)
+        if not earlier:
+            return {}
+        wanted = {(team.id, spec.trigger) for team in teams for spec in self.wanted}
+        registered = await self.services.store.commands.by_account()
+        return {
+            slot: account
+            for account in reversed(earlier)
+            for command in registered.get(account, ())
+            if (slot := (command.team_id, command.trigger)) in wanted
+        }
 
     def _may_take_back(self) -> bool:
         now = trio.current_time()

@@ -18,6 +18,7 @@ from oc_trio.ids import AccountId
 from oc_trio.runtime.process.operator_actions import OperatorActions
 from oc_trio.store.relayed import Relayed
 from tests.logbook import Logbook
+from tests.runtime.handlers.test_command_shares import ALL, holders, second_bot
 from tests.runtime.handlers.test_public_port import ACCOUNT, button, execute, sender
 from tests.runtime.harness import Harness
 from tests.runtime.processes import Process, Processes
@@ -247,3 +248,21 @@ async def test_a_hook_reaches_the_holder(harness: Harness, processes: Processes)
     await harness.until(lambda: "summary" in harness.answers())
     await harness.settled()
     assert two.sent == []
+
+
+async def test_accounts_of_different_processes_share_commands_out(harness: Harness, processes: Processes) -> None:
+    """The first of the configuration keeps them, whichever process is faster; the other one says what it lacks."""
+    tokens = {"east": harness.bot.token, "west": second_bot(harness).token}
+    native = {"native": True, "callbackUrl": "http://gw.test/command"}
+    accounts = {name: {"botToken": token} for name, token in tokens.items()}
+    for name in ("east", "west"):
+        loaded = harness.configured(
+            {"commands": native, "botToken": "", "accounts": accounts}, gateway={"accounts": [name]}
+        )
+        await processes.start(name, loaded)
+        await trio.sleep(10)
+    assert holders(harness) == {"helper": ALL}
+    west = processes.started[1]
+    assert west.serves == {"west"}
+    (note,) = west.gateway.health.account(AccountId("west")).notes
+    assert "account east" in note
