@@ -75,7 +75,8 @@ def create_app(world: World) -> QuartTrio:
             body=await request.get_data(cache=False, as_text=False, parse_form_data=False),
             remote=request.remote_addr or "",
         )
-        return _http_response(await router.handle(sandbox_request))
+        answer = await world.faults.before(sandbox_request)
+        return _http_response(answer if answer is not None else await router.handle(sandbox_request))
 
     async def index() -> Response:
         return await send_from_directory(PAGE, "index.html")

@@ -31,7 +31,10 @@ Fate = Deliver | Cut | Freeze
 
 
 class Faults:
-    """Override the hooks you need. Each may sleep (a delay) or raise (`httpx.ConnectError`: the network failed)."""
+    """Override the hooks you need. Each may sleep (a delay) or raise (`httpx.ConnectError`: the network failed).
+
+    A server on a TCP port asks `before` and `frame` only; there `before` must not raise.
+    """
 
     async def before(self, request: SandboxRequest) -> SandboxResponse | None:
         """Called before the request is handled; if it returns a response (429, 500), the request is not handled."""

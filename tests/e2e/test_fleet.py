@@ -19,12 +19,15 @@ pytestmark = [
 ]
 
 
-async def test_one_gateway_is_killed_and_its_database_cut(tmp_path: Path) -> None:
-    """One process that is killed, stopped and cut off, and started again, answers every question once."""
+async def test_three_gateways(tmp_path: Path) -> None:
+    """Three processes and as many bots: whoever dies, is paused, stops or loses the database is replaced by another."""
     options = Options(
-        seconds=12, gateways=1, accounts=2, seed=5, fault_pause=(2.0, 3.0), weights={"kill": 1, "drain": 1, "cut": 1}
+        seconds=11,
+        seed=9,
+        fault_pause=(2.0, 4.0),
+        weights={"kill": 3, "pause": 2, "drain": 2, "cut": 1, "silence": 2},
     )
     report = await try_fleet(tmp_path, options)
     assert report.problems == ()
     assert report.numbers["answers"] + report.numbers["given_up"] == report.numbers["questions"] > 5
-    assert sum(report.numbers["faults"].values()) >= 2
+    assert report.numbers["lease_changes"] > 3

@@ -71,7 +71,7 @@ def test_a_write_by_a_former_holder() -> None:
 
 def test_a_late_takeover() -> None:
     """A dead holder has to be replaced within ten seconds; with more trouble at that time it is not asked for."""
-    late = evolve(GOOD, lease_changes=(GOOD.lease_changes[0], LeaseChange(30_500, BOT, 2, 8)), writes=())
+    late = evolve(GOOD, lease_changes=(GOOD.lease_changes[0], LeaseChange(30_500, BOT, 2, 8)), writes=GOOD.writes[:1])
     assert problems(late) == ["after the kill of g1 its account was without a holder for 10.5 s"]
     assert problems(evolve(late, faults=(*late.faults, Fault("database", "database", 21_000, 5.0)))) == []
 
@@ -89,3 +89,12 @@ def test_several_tries() -> None:
     (found,) = problems(evolve(GOOD, posts=posted))
     assert found.startswith("q1 (reply of bot1) has half an answer")
     assert problems(evolve(GOOD, posts=posted, faults=(crash, evolve(crash, at=40_000, pid=9)))) == []
+
+
+def test_missing_records() -> None:
+    """A run in which nothing was noted of who wrote, or of who held the lease, does not pass."""
+    unknown = "bot1: no write was noted, so nobody knows which process made its posts"
+    assert problems(evolve(GOOD, writes=())) == [unknown]
+    assert problems(evolve(GOOD, lease_changes=())) == ["bot1: no holder of its lease was noted"]
+    (stranger, *_) = problems(evolve(GOOD, writes=(*GOOD.writes, write(26_000, "127.0.0.99"))))
+    assert stranger == "writes came from ['127.0.0.99'], where no gateway is"

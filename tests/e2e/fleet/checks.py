@@ -37,7 +37,26 @@ class Observed:
 
 
 def problems(observed: Observed) -> list[str]:
-    return [*_answers(observed), *_order(observed), *_journal(observed), *_writers(observed), *_takeovers(observed)]
+    return [
+        *_evidence(observed),
+        *_answers(observed),
+        *_order(observed),
+        *_journal(observed),
+        *_writers(observed),
+        *_takeovers(observed),
+    ]
+
+
+def _evidence(observed: Observed) -> Iterator[str]:
+    """Without records the other checks would compare nothing, and find nothing."""
+    for bot in sorted({question.bot for question in observed.questions}):
+        changes = [change.at for change in observed.lease_changes if change.account == bot]
+        if not changes:
+            yield f"{bot}: no holder of its lease was noted"
+        elif not any(write.bot == bot and write.at > changes[0] for write in observed.writes):
+            yield f"{bot}: no write was noted, so nobody knows which process made its posts"
+    if strangers := {write.host for write in observed.writes} - set(observed.hosts.values()):
+        yield f"writes came from {sorted(strangers)}, where no gateway is"
 
 
 def is_complete(number: int, text: str) -> bool:
@@ -140,6 +159,7 @@ def _writers(observed: Observed) -> Iterator[str]:
         held = [change for change in changes[write.bot] if change.at <= write.at + SLACK_MS]
         before = [change for change in changes[write.bot] if change.at <= write.at - SLACK_MS]
         possible = {observed.hosts.get(change.pid, "") for change in (*before[-1:], *held[len(before) :])}
+        # Before the first change that was noted nobody knows; `_evidence` asks for some that are known.
         if held and write.host not in possible:
             yield f"{write.bot}: {write.request} came from {write.host}, the lease was held by {possible or 'nobody'}"
 

@@ -27,6 +27,8 @@ BEGIN
     RETURN NEW;
 END $$;
 DROP TRIGGER IF EXISTS note_lease ON leases;
+INSERT INTO fleet_history
+    SELECT since, account, holder, epoch, coalesce((SELECT pid FROM processes WHERE id = holder), 0) FROM leases;
 CREATE TRIGGER note_lease AFTER INSERT OR UPDATE ON leases FOR EACH ROW EXECUTE FUNCTION note_lease();
 """
 

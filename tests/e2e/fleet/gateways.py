@@ -16,7 +16,6 @@ from attrs import define, field
 
 from tests.e2e.deployment import ROOT
 
-RESTART_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
 # Exit codes of `oc-trio run` that a service manager answers with another start.
 _TEMPORARY = {69, 75}
@@ -42,6 +41,7 @@ class GatewayProcess:
     problems: list[str] = field(factory=list)
     exits: Counter[int] = field(factory=Counter)
     stopping: bool = False
+    restart_seconds: float = 1.0
     _process: trio.Process | None = None
     _expected: set[int] = field(factory=set)
     _wanted: trio.Event = field(factory=trio.Event)
@@ -71,7 +71,7 @@ class GatewayProcess:
                 self._expected.clear()
                 if self.stopping:
                     return
-                await trio.sleep(RESTART_SECONDS)
+                await trio.sleep(self.restart_seconds)
 
     async def _wait(self, process: trio.Process) -> int:
         try:

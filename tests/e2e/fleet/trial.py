@@ -1,6 +1,8 @@
 """One run of a fleet: gateways, load and faults for a while, then peace, then the checks."""
 
+import math
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -298,6 +300,7 @@ def _numbers(observed: Observed, load: Load, fleet: Fleet) -> dict[str, Any]:
         "model_requests_cut": fleet.model.aborted,
         "faults": dict(Counter(fault.kind for fault in observed.faults)),
         "lease_changes": len(observed.lease_changes),
+        "writes_checked": len(observed.writes),
         "takeover_seconds": {kind: spread(values) for kind, values in spans.items()},
         "commands": len(load.commands),
         "commands_failed": sum(not command.response for command in load.commands),
@@ -315,7 +318,7 @@ def spread(values: list[float]) -> dict[str, float]:
     ordered = sorted(values) or [0.0]
     return {
         "count": len(values),
-        "p50": round(ordered[len(ordered) // 2], 2),
-        "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 2),
+        "p50": round(statistics.median(ordered), 2),
+        "p95": round(ordered[math.ceil(0.95 * len(ordered)) - 1], 2),
         "max": round(ordered[-1], 2),
     }
