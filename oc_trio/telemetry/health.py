@@ -148,7 +148,9 @@ class Health:
             f"{health.account}: {health.state}" + (f" as @{health.bot}" if health.bot else "")
             for health in self.accounts
         ]
-        return f"{self.phase}; " + ", ".join(parts) if parts else self.phase
+        line = f"{self.phase}; " + ", ".join(parts) if parts else self.phase
+        is_cut_off = self.membership is not None and self.membership.problem
+        return f"{line}; the database does not answer" if is_cut_off else line
 
     def snapshot(self) -> dict[str, object]:
         """The same for machines: plain JSON values."""

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from oc_trio.admin.app import AdminApp, build_admin_app
+from oc_trio.core.membership import LeaseRow, Membership
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log_tail import LogTail
+from oc_trio.telemetry.membership_status import MembershipStatus
 from oc_trio.telemetry.metrics import Metrics
 
 NOON = 1_700_000_000_000
@@ -63,6 +66,22 @@ async def test_ready_means_serving_and_live() -> None:
     health.update(MAIN, state="live")
     assert (await call(app, "/readyz"))[:2] == (200, "ok\n")
     health.phase = "draining"
+    assert (await call(app, "/readyz"))[0] == 503
+
+
+async def test_a_standby_is_ready_while_its_database_answers() -> None:
+    """Others serve, and it could take over. One that serves has to be live, as one process alone has."""
+    app, health, _ = make()
+    health.phase = "serving"
+    health.update(MAIN, state="standby", detail="served by two (process 8)")
+    row = LeaseRow(MAIN, "other", 3, 5000, 0)
+    health.membership = MembershipStatus("me", Membership((), (row,)))
+    assert (await call(app, "/readyz"))[:2] == (200, "ok\n")
+    health.membership = evolve(health.membership, problem="postgres: away")
+    status, body, _ = await call(app, "/readyz")
+    assert (status, body) == (503, "serving; default: standby; the database does not answer\n")
+    health.membership = MembershipStatus("other", Membership((), (row,)))
+    health.update(MAIN, state="reconnecting")
     assert (await call(app, "/readyz"))[0] == 503
 
 

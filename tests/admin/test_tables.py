@@ -144,6 +144,33 @@ def test_a_reload_has_a_table() -> None:
     assert [row.cells[1].tone for row in table.rows] == ["", "bad"]
 
 
+def test_processes_are_a_table_of_their_own() -> None:
+    """Who runs where and serves what, without what changes at each look."""
+    process = {
+        "version": "1",
+        "startedAt": 1_700_000_000_000,
+        "me": False,
+        "alive": True,
+        "draining": False,
+        "lag": 0.4,
+    }
+    processes = [
+        {**process, "id": "a", "host": "one", "pid": 11, "me": True, "serves": ["default", "second"]},
+        {**process, "id": "b", "host": "two", "pid": 12, "draining": True, "serves": []},
+        {**process, "id": "c", "host": "three", "pid": 13, "alive": False, "serves": []},
+    ]
+    membership = {"problem": "", "processes": processes, "leases": []}
+    (table,) = [each for each in status_view(status_of({}, membership=membership)).tables if each.id == "processes"]
+    assert [(row.cells[0].text, row.cells[1].text, row.cells[1].tone, row.cells[4].text) for row in table.rows] == [
+        ("one (11), this one", "running", "good", "default, second"),
+        ("two (12)", "draining", "mild", ""),
+        ("three (13)", "gone", "bad", ""),
+    ]
+    membership["problem"] = "postgres: away"
+    titles = [table.title for table in status_view(status_of({}, membership=membership)).tables]
+    assert "Processes: the database does not answer" in titles
+
+
 def test_facts_are_bounded() -> None:
     """A status of any size makes a page of a readable one."""
     assert len(facts_of({"many": [{"a": number} for number in range(1000)]})) == 200
