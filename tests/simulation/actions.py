@@ -143,7 +143,7 @@ class ActionRunner:
                 how = "never answers" if intent.hangs else "is away"
                 transcript.note("database", f"{how} for {intent.seconds:.1f} s{whose}")
             case LoseNotices():
-                process.deaf_until = now + intent.seconds
+                process.deafen(intent.seconds)
                 transcript.note("database", f"gives no notices for {intent.seconds:.1f} s{whose}")
 
     async def _restart_server(self, seconds: float) -> None:

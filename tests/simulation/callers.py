@@ -7,6 +7,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.core.buttons import CALLBACK_DATA, NONCE
+from oc_trio.core.relayed import COMMAND_ACCEPTED
 from oc_trio.core.turn_events import Button
 from oc_trio.sandbox import records
 from oc_trio.sandbox.attachments import actions_of
@@ -83,18 +84,20 @@ class Callers:
         if is_stop:
             scenario.stops.append((trio.current_time(), intent.place))
         self.network.waiting += 1
+        is_received = False
         try:
             body = {"channel_id": channel.id, "team_id": scenario.places["square"].team_id, "command": text}
             body["root_id"] = question.thread.post.id if question.thread else ""
             answer = await scenario.world.slash.execute(scenario.people[intent.author], body)
             scenario.transcript.note(intent.author, f"reads of #{question.number}: {answer['text']}")
+            is_received = answer["text"] == COMMAND_ACCEPTED
         except ApiError as refusal:
             scenario.transcript.note(intent.author, f"reads that #{question.number} failed: {refusal.code}")
         finally:
             self.network.waiting -= 1
         if is_stop:
             # It may have been carried out at any time until now, or still be, where nobody knows.
-            later = _UNCERTAIN_SECONDS if asking.open else 0.0
+            later = _UNCERTAIN_SECONDS if asking.open or is_received else 0.0
             scenario.stops.append((trio.current_time() + later, intent.place))
 
     async def _press(self, author: str, post: records.PostRecord, action: Action) -> None:

@@ -146,26 +146,35 @@ class PoweredConnection(sqlite3.Connection):
 
     power: PowerSwitch
     disk: Disk
-    # Called with the tables and accounts of the rows that a transaction has written, where somebody wants to know.
+    # Called with the tables and accounts of the rows that a transaction has written, where somebody wants to know, and
+    # with each topic of which it notifies all.
     on_commit: Callable[[set[tuple[str, str]]], None] | None = None
+    on_notice: Callable[[str], None] | None = None
     _written: set[tuple[str, str]]
+    _topics: set[str]
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql.startswith("BEGIN"):
             self.power.before("a transaction")
-            self._written = set()
+            self._written, self._topics = set(), set()
         if sql.startswith(("BEGIN", "COMMIT")):
             self.disk.check(sql)
         cursor = super().execute(sql, parameters)
         if sql == "COMMIT":
             if self.on_commit is not None:
                 self.on_commit(self._written)
+            if self.on_notice is not None:
+                for topic in sorted(self._topics):
+                    self.on_notice(topic)
             self.power.after("a commit")
             self.disk.check_answer()
         return cursor
 
     def note_write(self, table: str, account: str) -> None:
         self._written.add((table, account))
+
+    def note_topic(self, topic: str) -> None:
+        self._topics.add(topic)
 
     def __del__(self) -> None:
         self.close()  # an incarnation that died closed nothing: the end of its process does

@@ -38,7 +38,14 @@ def with_fleet(drawn: Plan, rng: random.Random) -> Plan:
         intents += _around(rng, at, drawn)
     has_bad_disk = any(isinstance(intent, LoseDatabase | BadDisk) for _, intent in intents)
     clocks = tuple((_offset(rng), rng.uniform(-_DRIFT, _DRIFT)) for _ in range(processes))
-    return evolve(drawn, intents=in_order(intents), processes=processes, clocks=clocks, has_bad_disk=has_bad_disk)
+    return evolve(
+        drawn,
+        intents=in_order(intents),
+        processes=processes,
+        clocks=clocks,
+        has_bad_disk=has_bad_disk,
+        has_pooler=rng.random() < 0.2,
+    )
 
 
 def _of_one(intent: Intent, rng: random.Random, processes: int) -> Intent:

@@ -1,9 +1,9 @@
 """Watches several gateways while they run: who holds which lease, who writes, and how long an account is nobody's.
 
-What it finds are broken promises, each as a sentence. It knows the database's clock, and who is alive.
+What it finds are broken promises, each as a sentence.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import httpx
 import trio
@@ -14,23 +14,24 @@ from tests.simulation.crash import PoweredConnection
 from tests.simulation.journals import SharedJournal
 from tests.simulation.scenario import now_ms
 
-# The bound of a takeover, from the moment at which the holder was last well.
+# From the moment at which the holder was last well, or somebody who could take over is.
 TAKEOVER_SECONDS = 10.0
 _LOOK_SECONDS = 0.25
-# What only the holder of an account's lease writes, each with the account in its rows.
-_TABLES = (
-    "seen",
-    "obligations",
-    "turns",
-    "outbox",
-    "watermarks",
-    "resume_points",
-    "sessions",
-    "participation",
-    "doubts",
-)
+# What only the holder of an account's lease writes, each with the account in its rows. (A session may be of two.)
+_TABLES = ("seen", "obligations", "turns", "outbox", "watermarks", "resume_points", "participation", "doubts")
 # Asked before a process serves anything: whether the token is any good.
 _FREE = ("GET", "/api/v4/users/me")
+
+
+@frozen
+class Member:
+    """A process as it is now: `is_well` while it proceeds and reaches the database. `ready_since` is when it began to
+    do so whenever it tries, and to want accounts.
+    """
+
+    id: str
+    is_well: bool
+    ready_since: float
 
 
 @frozen
@@ -43,39 +44,39 @@ class _Holder:
 
 @define(eq=False)
 class FleetWatch:
-    """`accounts` by the names of their bots. `is_well` tells of a process's id whether it proceeds and reaches the
-    database, `candidates` since when each of those has been well that may serve an account.
-    """
+    """`accounts` by the names of their bots."""
 
     journal: SharedJournal
     accounts: dict[str, AccountId]
-    is_well: Callable[[str], bool]
-    candidates: Callable[[], list[float]]
+    members: Callable[[], Iterable[Member]]
     problems: list[str] = field(factory=list)
     takeovers: int = 0
+    moved_at: float = 0.0
+    _known: set[str] = field(factory=set)
     _holders: dict[AccountId, str] = field(factory=dict)
     _nobody_since: dict[AccountId, float] = field(factory=dict)
 
     def note(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(f"{problem} at {trio.current_time():.1f} s")
+        """Remember each problem once, with the time at which it came up first."""
+        if problem not in self._known:
+            self._known.add(problem)
+            self.problems.append(f"{problem}, at {trio.current_time():.3f} s")
 
     def holder(self, account: AccountId) -> _Holder:
         rows = self.journal.rows("SELECT holder, deadline FROM leases WHERE account = ?", account)
         return _Holder(rows[0][0], rows[0][1] > now_ms()) if rows else _Holder("", False)
 
     def requested(self, name: str, process: str, request: httpx.Request) -> None:
-        """A process is about to send a request to Mattermost: nothing begins after its lease's end."""
+        """A process is about to send a request to Mattermost: none begins after its lease's end."""
         account = self.accounts.get(request.headers.get("Authorization", "").rpartition("-")[2])
         if account is None or (request.method, request.url.path) == _FREE:
             return
         holder = self.holder(account)
         if holder.id != process or not holder.is_valid:
-            what = f"{request.method} {request.url.path.removeprefix('/api/v4')}"
-            self.note(f"{name} sends {what} for {account} without its lease")
+            self.note(f"{name} sends a {request.method} for {account} without its lease")
 
     def opened(self, connection: PoweredConnection) -> None:
-        """Note the table and the account of each row that is written over that connection."""
+        """Have the table and the account of each row noted that is written over that connection."""
         connection.create_function("sim_wrote", 2, connection.note_write)
         for table in _TABLES:
             for what in ("INSERT", "UPDATE"):
@@ -84,29 +85,30 @@ class FleetWatch:
                     f" BEGIN SELECT sim_wrote('{table}', NEW.account); END"
                 )
 
-    def committed(self, name: str, process: str, written: set[tuple[str, str]]) -> None:
+    def committed(self, name: str, process: str, written: Iterable[tuple[str, str]]) -> None:
         """A process has written rows of these tables and accounts."""
         for table, account in sorted(written):
-            holder = self.holder(AccountId(account))
-            if holder.id != process:
-                self.note(f"{name} writes {table} of {account}, which another process holds")
+            if self.holder(AccountId(account)).id != process:
+                self.note(f"{name} writes {table} of {account}, which it does not hold")
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
             await trio.sleep(_LOOK_SECONDS)
+            members = {member.id: member for member in self.members()}
             for account in self.accounts.values():
-                self._look(account)
+                self._look(account, members)
 
-    def _look(self, account: AccountId) -> None:
+    def _look(self, account: AccountId, members: dict[str, Member]) -> None:
         holder, now = self.holder(account), trio.current_time()
         if holder.id and holder.id != self._holders.get(account):
             self.takeovers += 1
-            self._holders[account] = holder.id
-        if holder.is_valid and self.is_well(holder.id):
+            self._holders[account], self.moved_at = holder.id, now
+            self._nobody_since.pop(account, None)
+        if holder.is_valid and holder.id in members and members[holder.id].is_well:
             self._nobody_since.pop(account, None)
             return
         since = self._nobody_since.setdefault(account, now)
-        longest = max((now - max(since, each) for each in self.candidates()), default=0.0)
-        if longest > TAKEOVER_SECONDS + _LOOK_SECONDS:
-            self.note(f"nobody has taken {account} over")
+        waited = [now - max(since, member.ready_since) for member in members.values() if member.is_well]
+        if max(waited, default=0.0) > TAKEOVER_SECONDS + _LOOK_SECONDS:
+            self.note(f"nobody has taken {account} over for {TAKEOVER_SECONDS:g} s")

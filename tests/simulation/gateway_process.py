@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.build import AgentSpec
 from oc_trio.agent.port import Agent
@@ -29,19 +29,23 @@ from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.runtime.tools.skills import SkillLibrary
 from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.store.inline_engine import InlineEngine
+from oc_trio.store.leases import Leases
+from oc_trio.store.notify import PING_SECONDS, Notices
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
+from oc_trio.wakeup import Wakeup
 from tests.simulation.callback_transport import CALLED, HOOK_TOKEN, SKILLS, CallbackTransport
 from tests.simulation.crash import Disk, PoweredConnection, PowerOff, PowerSwitch
 from tests.simulation.database_link import DatabaseLink
 from tests.simulation.files import FileServer
+from tests.simulation.fleet_watch import FleetWatch
 from tests.simulation.intents import Plan
 from tests.simulation.journals import ImageJournal, Journal, Rows
 from tests.simulation.model import Model
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.pauses import Pauses
 from tests.simulation.scenario import now_ms
-from tests.simulation.stand_in import StandIn
 from tests.simulation.transcript import RunTranscript
 
 # Due once, at JOBS_DUE_SECONDS. Nobody is removed from a direct channel, so that each job can be delivered.
@@ -58,6 +62,7 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _RESTART_SECONDS = 1.0
 # What a statement may take until its database counts as away.
 STATEMENT_SECONDS = 30.0
+LEASE_STATEMENT_SECONDS = 1.5
 
 
 class SmallSession(Session):
@@ -75,6 +80,7 @@ class Parts:
     catch_up: type[CatchUp] = CatchUp
     boundary: type[ErrorBoundary] = ErrorBoundary
     transport: type[SimTransport] = SimTransport
+    leases: type[Leases] = Leases
     store: "Callable[[sqlite3.Connection], StoreOf]" = field(factory=lambda: StoreOf)
 
 
@@ -94,8 +100,9 @@ class FleetPart:
 
     letter: str
     pauses: Pauses
+    watch: FleetWatch
     is_live: Callable[[], bool]
-    stand_in: StandIn
+    notify: Callable[[str], None]
     offset_ms: int = 0
     drift: float = 0.0
 
@@ -186,6 +193,7 @@ class GatewayProcess:
     live_since: float = 0.0
     # Until then it gets no notices of the database.
     deaf_until: float = 0.0
+    deafened: Wakeup = field(factory=Wakeup)
     is_closing: bool = False
     gateway: Gateway | None = None
     power: PowerSwitch | None = None
@@ -208,6 +216,18 @@ class GatewayProcess:
     @property
     def name(self) -> str:
         return "the gateway" if self.power is None else self.power.name
+
+    @property
+    def holder_id(self) -> str:
+        """The id under which it holds leases."""
+        return "" if self.gateway is None else self.gateway.process.id
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it proceeds and reaches the database."""
+        power = self.power
+        is_running = self.gateway is not None and power is not None and not power.is_off and power.resumed is None
+        return is_running and not self.disk.is_away
 
     def of(self, _number: int) -> "GatewayProcess":
         """The process that an intent is about."""
@@ -292,6 +312,11 @@ class GatewayProcess:
         power = self.power = PowerSwitch(f"gateway {letter}{number}", self.transcript)
         power.on_cut.append(functools.partial(self._sender_died, power))
         disk = self._connection = self.journal.open(power, self.disk)
+        if fleet is not None:
+            fleet.watch.opened(disk)
+            disk.on_notice = fleet.notify
+            disk.on_commit = lambda written: fleet.watch.committed(power.name, self.holder_id, written)
+            power.on_request = lambda request: fleet.watch.requested(power.name, self.holder_id, request)
         rng = random.Random(f"gateway {self._source} {number}")
         dependencies = Dependencies(
             clock=Clock(now_ms if fleet is None else fleet.now_ms, rng),
@@ -306,6 +331,7 @@ class GatewayProcess:
             boundary=self.parts.boundary,
             serve_port=self.callbacks.served_by(power),
             fetch_transport=self.file_server.seen_by(power),
+            **self._shared(power),
         )
         plan = self.plan
         loaded = configured(
@@ -320,6 +346,7 @@ class GatewayProcess:
             drop=plan.drop,
         )
         gateway = self.gateway = Gateway(loaded, "", dependencies, metrics=Metrics())
+        gateway.process = evolve(gateway.process, id=power.name)
         gateway.port.skills = SKILLS if plan.has_calls else SkillLibrary()
         self.transcript.note("operator", f"starts {power.name}")
         return gateway, power
@@ -333,6 +360,56 @@ class GatewayProcess:
                 DatabaseLink(self.disk, power, nursery, STATEMENT_SECONDS).attach(store._engine)
                 yield store
                 nursery.cancel_scope.cancel()
+
+        return opening
+
+    def _shared(self, power: PowerSwitch) -> dict[str, Any]:
+        """What one of several processes needs besides."""
+        fleet = self.fleet
+        if fleet is None:
+            return {}
+        return {
+            "open_leases": self._leases_over_a_link(power),
+            "lease_clock": fleet.boottime,
+            "run_notices": self._listen,
+        }
+
+    async def _listen(self, _location: str | sqlite3.Connection, notices: Notices) -> None:
+        """A connection that notices come over; a silent one is found by a ping, after which there is a new one."""
+        if self.plan.has_pooler:
+            return
+        while True:
+            notices.is_listening = True
+            notices.deliver_all()
+            await self.deafened.wait()
+            with trio.move_on_at(self.deaf_until):
+                await trio.sleep(PING_SECONDS)
+                notices.is_listening = False
+                await trio.sleep_forever()
+
+    def hear(self, topic: str) -> None:
+        """Another process, or this one, has notified all."""
+        if self.gateway is not None and self.gateway.notices.is_listening and trio.current_time() >= self.deaf_until:
+            self.gateway.notices.deliver(topic)
+
+    def deafen(self, seconds: float) -> None:
+        """No notices come for so many seconds, and the gateway is not told so."""
+        self.deaf_until = trio.current_time() + seconds
+        self.deafened.set()
+
+    def _leases_over_a_link(self, power: PowerSwitch) -> Callable[..., Any]:
+        """Opens the leases on a connection of their own."""
+
+        @asynccontextmanager
+        async def opening(_location: str | sqlite3.Connection) -> AsyncIterator[Leases]:
+            connection = self.journal.open(power, self.disk)
+            connection.on_notice = None if self.fleet is None else self.fleet.notify
+            engine = InlineEngine(connection)
+            async with trio.open_nursery() as nursery:
+                DatabaseLink(self.disk, power, nursery, LEASE_STATEMENT_SECONDS).attach(engine)
+                yield self.parts.leases(engine)
+                nursery.cancel_scope.cancel()
+            connection.close()
 
         return opening
 
@@ -364,13 +441,8 @@ class GatewayProcess:
 
     async def _run(self, gateway: Gateway, power: PowerSwitch) -> None:
         async with trio.open_nursery() as nursery:
-            if self.fleet is not None:
-                await self.fleet.stand_in.take(power.name)
-                nursery.start_soon(self.fleet.stand_in.keep, power.name, self.disk, nursery.cancel_scope)
             nursery.start_soon(self._note_live, gateway)
             await gateway.run(with_signals=False)
-            if self.fleet is not None and self.fleet.stand_in.holder == power.name:
-                self.fleet.stand_in.until = 0.0
             nursery.cancel_scope.cancel()
 
     async def _note_live(self, gateway: Gateway) -> None:

@@ -262,12 +262,14 @@ class Plan:
     has_jobs: bool = False
     # Gateways on one journal. Of each: milliseconds that its wall clock is off, and how much faster its local one runs.
     processes: int = 1
+    # A pooler is between them and the database, so that there are no notices.
+    has_pooler: bool = False
     clocks: tuple[tuple[int, float], ...] = ((0, 0.0),)
 
     @property
     def skew_ms(self) -> int:
-        """How far two of the wall clocks are apart at most."""
-        offsets = [offset for offset, _ in self.clocks]
+        """How far two of the wall clocks are apart at most, the server's among them."""
+        offsets = [0, *(offset for offset, _ in self.clocks)]
         return max(offsets) - min(offsets)
 
     @property

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
+from oc_trio.store.store import open_store
 from tests.simulation.crash import Disk, PoweredConnection, PowerSwitch, open_disk
+from tests.simulation.scenario import now_ms
 
 Rows = list[tuple[Any, ...]]
 
@@ -63,9 +65,16 @@ class SharedJournal:
     def __attrs_post_init__(self) -> None:
         self._keeper = sqlite3.connect(self.name, uri=True, isolation_level=None)
 
+    async def make(self) -> None:
+        """Have its tables made, before anybody opens it."""
+        async with open_store(self._keeper):
+            pass
+
     def open(self, power: PowerSwitch, disk: Disk) -> PoweredConnection:
         connection = sqlite3.connect(self.name, uri=True, factory=PoweredConnection)
         connection.power, connection.disk = power, disk
+        connection.create_function("oc_now_ms", 0, now_ms)
+        connection.create_function("oc_notify", 1, connection.note_topic)
         return connection
 
     def left(self, connection: PoweredConnection) -> None:

@@ -53,6 +53,8 @@ _DISK_ERRORS = (
 # And where the server does not take what is to be registered.
 _CALL_ERRORS = ("mattermost: failed to register slash commands ", "mattermost: native slash commands enabled but no ")
 # And where it refuses what a scheduled job posts.
+# And where a process was paused, or did not reach the database.
+_LEASE_ERRORS = ("an account stops here: its lease has ended ",)
 _JOB_ERRORS = ("a scheduled job failed ",)
 # Another gateway's posts are an alarm.
 _ALARM = "second gateway: another oc_trio gateway "
@@ -201,6 +203,8 @@ def _is_expected(error: str, run: Run) -> bool:
     plan = run.plan
     if plan.has_bad_disk and error.startswith(_DISK_ERRORS):
         return _DISK_PROBLEM.search(error) is not None
+    if plan.processes > 1 and error.startswith(_LEASE_ERRORS):
+        return True
     if plan.treachery and error.startswith(_TREACHERY_ERRORS):
         about = _ABOUT_POST.search(error)
         return ("failed=turn " in error or "failed=" not in error) and (

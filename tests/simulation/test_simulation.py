@@ -45,6 +45,13 @@ def test_garbage_on_the_wire_replays_exactly() -> None:
     assert first == again
 
 
+def test_several_gateways_replay_exactly() -> None:
+    """So does a seed with several gateways, of which one is paused and others take over."""
+    first, again = (simulate(10, kinds=("fleet", "jobs"), detailed=True).transcript for _ in range(2))
+    assert "is paused" in first
+    assert first == again
+
+
 def test_details_change_nothing() -> None:
     """A detailed transcript leaves the run as it is, so that a failing seed can be looked at."""
     detailed = simulate(19, detailed=True).transcript.splitlines()
