@@ -42,6 +42,8 @@ class Process:
     is_dead: bool = False
     is_cut_off: bool = False
     slept: float = 0.0
+    # Seconds that the database takes for a renewal.
+    latency: float = 0.0
     # Something on the way keeps its edits until then, and no answer ever comes.
     holds_edits: trio.Event | None = None
     sent: list[tuple[float, str]] = field(factory=list)
@@ -99,16 +101,16 @@ class Process:
     @asynccontextmanager
     async def _open_leases(self, location: str | sqlite3.Connection) -> AsyncIterator[Leases]:
         async with open_leases(location) as leases:
-            self._attach(leases)
+            self._attach(leases, is_slow=True)
             yield leases
 
-    def _attach(self, tables: Any) -> None:
+    def _attach(self, tables: Any, *, is_slow: bool = False) -> None:
         """From now on what it does goes over this process's line to the database."""
         engine = tables._engine
         run = engine.run
 
         async def over_a_line(work: Callable[[Any], Any], fence: Any = None) -> Any:
-            await trio.lowlevel.checkpoint_if_cancelled()
+            await trio.sleep(self.latency if is_slow else 0)
             if self.is_dead or self.is_cut_off:
                 await trio.lowlevel.checkpoint()
                 raise StoreError("postgres: connection refused")

@@ -160,7 +160,8 @@ class LeaseKeeper:
         if not has_all:
             return RETRY_SECONDS
         ends = [lease.left_ms / 1000 for lease in membership.leases if self._is_of_others(lease)]
-        return max(0.05, min([RENEW_SECONDS, *ends]))
+        # From when the database was asked: a slow one leaves less time until the lease ends.
+        return max(0.05, min([RENEW_SECONDS, *ends]) - (self.clock() - asked_at))
 
     def _info(self) -> ProcessInfo:
         is_draining = self.drain_of_gateway.requested.is_set()
@@ -321,6 +322,7 @@ class LeaseKeeper:
             )
         status = self.health.membership or MembershipStatus(self.me.id)
         self.health.membership = evolve(status, problem=str(problem))
+        self._show_standby()
 
     def _note_ready(self, membership: Membership) -> None:
         """This process has begun well, too, where others are seen to serve what it could: they renew their leases."""
@@ -339,8 +341,9 @@ class LeaseKeeper:
     def _show_standby(self) -> None:
         for account in self.plans:
             if account not in self._held:
-                holder = self._name_of_holder(account)
+                holder, is_cut_off = self._name_of_holder(account), self._failed_since is not None
                 detail = f"served by {holder}" if holder else "served by nobody yet"
+                detail = "the database does not answer" if is_cut_off else detail
                 show_state(self.health, self.metrics, account, STANDBY, detail)
 
     def _name_of_holder(self, account: AccountId) -> str:

@@ -173,7 +173,7 @@ async def test_alone_it_goes_on_when_the_database_is_back(
     one = await processes.start()
     one.is_cut_off = True
     await trio.sleep(20)
-    assert one.state() == "standby"
+    assert (one.state(), one.detail()) == ("standby", "the database does not answer")
     said = harness.say("@helper are you there?")
     harness.script = [Say("yes")]
     one.is_cut_off, back_at = False, trio.current_time()
@@ -197,6 +197,16 @@ async def test_a_short_outage_costs_nothing(harness: Harness, processes: Process
     assert one.state() == "live"
     assert leases(harness)["default"][1] == 1
     assert len(logbook.said("leases are renewed again")) == 1
+
+
+async def test_a_slow_database_is_asked_more_often(harness: Harness, processes: Processes) -> None:
+    """The time that a renewal takes is a part of the time until the next one."""
+    one = await processes.start()
+    one.latency = 2.5
+    await trio.sleep(30)
+    assert one.state() == "live"
+    assert leases(harness)["default"][1] == 1
+    one.latency = 0.0
 
 
 async def test_a_machine_that_slept_sends_nothing_before_it_has_asked(
