@@ -4,10 +4,12 @@
 
 Prints one line of JSON. `rate` is admissions per second with 1 and with 20 tasks that each wait for durability;
 `cpu_ms` is this process's CPU time per admission, threads included, PostgreSQL's own processes not. Both databases
-sync every commit to disk, so the directory's disk is what is measured.
+sync every commit to disk, so the directory's disk is what is measured. `postgres_fenced` is the same for the holder of
+a lease, whose writes are checked; `renewal` is one renewal of 20 leases, which a process makes every two seconds.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -24,19 +26,25 @@ import trio
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from oc_trio.core.ledger import Source
+from oc_trio.core.membership import ProcessInfo
 from oc_trio.ids import AccountId, ChannelId, SessionKey, UserId
+from oc_trio.lease import Fence
 from oc_trio.store.admission import ADMIT, Admission
+from oc_trio.store.leases import open_leases
 from oc_trio.store.store import Store, open_store
 from tests.store.cluster import binaries, open_cluster
 
+ACCOUNT = AccountId("default")
+ME = ProcessInfo("bench", "bench", 1, "0", 0)
 TASKS = (1, 20)
+RENEWALS = 200
 SYNCS = 500
 PAYLOAD = json.dumps({"message": "x" * 260})
 
 
 def admission(task: int, number: int) -> Admission:
     return Admission(
-        account=AccountId("default"),
+        account=ACCOUNT,
         trigger=f"{task:04}{number:022}",
         channel_id=ChannelId(f"channel{task}"),
         user_id=UserId("anna"),
@@ -56,8 +64,14 @@ async def admit(store: Store, task: int, count: int) -> None:
         await store.admission.admit(admission(task, number))
 
 
-async def measure(location: str | sqlite3.Connection, tasks: int, count: int) -> dict[str, float]:
-    async with open_store(location) as store:
+async def measure(
+    location: str | sqlite3.Connection, tasks: int, count: int, is_fenced: bool = False
+) -> dict[str, float]:
+    async with open_store(location) as journal:
+        store = journal
+        if is_fenced:
+            epoch = await journal.leases.acquire(ACCOUNT, ME.id, 0)
+            store = journal.fenced(Fence(ACCOUNT, ME.id, epoch or 0))
         await admit(store, 9999, 50)  # statements prepared, pages allocated
         wall, cpu = time.perf_counter(), time.process_time()
         async with trio.open_nursery() as nursery:
@@ -68,12 +82,24 @@ async def measure(location: str | sqlite3.Connection, tasks: int, count: int) ->
     return {"rate": round(done / wall), "cpu_ms": round(cpu / done * 1000, 3)}
 
 
+async def measure_renewals(url: str) -> dict[str, float]:
+    async with open_store(url), open_leases(url) as leases:
+        held = {AccountId(f"account{number}"): 1 for number in range(20)}
+        for account in held:
+            await leases.acquire(account, ME.id, 0)
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(RENEWALS):
+            await leases.beat(ME, held)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"ms": round(wall / RENEWALS * 1000, 2), "cpu_ms": round(cpu / RENEWALS * 1000, 3)}
+
+
 @contextmanager
 def postgres_places() -> Iterator[Iterator[str]]:
     programs = binaries()
     assert programs is not None
     with open_cluster(programs) as cluster:
-        yield (cluster.new_schema() for _ in TASKS)
+        yield (cluster.new_schema() for _ in itertools.count())
 
 
 def disk_syncs(directory: Path) -> int:
@@ -104,6 +130,10 @@ def run_all(directory: Path, count: int) -> dict[str, object]:
     else:
         with postgres_places() as urls:
             result["postgres"] = {f"tasks_{n}": trio.run(measure, url, n, count) for n, url in zip(TASKS, urls)}
+            result["postgres_fenced"] = {
+                f"tasks_{n}": trio.run(measure, url, n, count, True) for n, url in zip(TASKS, urls)
+            }
+            result["renewal"] = trio.run(measure_renewals, next(urls))
     return result
 
 
