@@ -41,9 +41,14 @@ def _drop_oldest(tx: Tx, session: SessionKey, limit: int) -> None:
     )
 
 
+def clear(tx: Tx, session: SessionKey, upto_at: int) -> int:
+    """Deletes the posts up to and including `upto_at`, which `take` with that time gives; returns how many."""
+    return tx.run("DELETE FROM context WHERE session = ? AND at <= ?", session, upto_at)
+
+
 @frozen
 class Context:
-    """Keeps context posts by session. `take` and `clear` with the same time cover the same posts."""
+    """Keeps context posts by session; the end of a turn (`turns.finish`) deletes those that it has used."""
 
     _engine: Engine
 
@@ -52,7 +57,7 @@ class Context:
         await self._engine.run(lambda tx: add(tx, [ContextPost(session, post, payload, at)], limit))
 
     async def take(self, session: SessionKey, before_at: int) -> tuple[str, ...]:
-        """The payloads up to and including `before_at`, oldest first. Deletes nothing: see `clear`."""
+        """The payloads up to and including `before_at`, oldest first. Deletes nothing."""
         rows = await self._engine.run(
             lambda tx: tx.all(
                 "SELECT payload FROM context WHERE session = ? AND at <= ? ORDER BY at, serial", session, before_at
@@ -66,10 +71,4 @@ class Context:
             await self._engine.run(
                 lambda tx: tx.run("DELETE FROM context WHERE session = ? AND post_id = ?", session, post)
             )
-        )
-
-    async def clear(self, session: SessionKey, upto_at: int) -> int:
-        """Deletes the posts up to and including `upto_at`, once a turn has used them; returns how many."""
-        return await self._engine.run(
-            lambda tx: tx.run("DELETE FROM context WHERE session = ? AND at <= ?", session, upto_at)
         )

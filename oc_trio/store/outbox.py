@@ -57,6 +57,14 @@ def _mark_sending(tx: Tx, outbox: OutboxId, at: int) -> bool:
     )
 
 
+def _begin_sending(tx: Tx, item: OutboxRow, at: int) -> OutboxRow:
+    put(tx, item)
+    row = outbox_of(tx.all(SELECT + " WHERE id = ?", item.id)[0])
+    if row.state is OutboxState.QUEUED:
+        _mark_sending(tx, item.id, at)
+    return row
+
+
 def _confirm(tx: Tx, outbox: OutboxId, post: PostId, at: int) -> bool:
     if not _may_move(tx, outbox, OutboxState.CONFIRMED):
         return False
@@ -103,6 +111,13 @@ class Outbox:
         """Queues posts in one transaction; existing ids are left unchanged. Returns how many are new."""
         items = tuple(rows)
         return await self._engine.run(lambda tx: sum(put(tx, item) for item in items))
+
+    async def begin_sending(self, item: OutboxRow, at: int) -> OutboxRow:
+        """Queues a post unless its id exists, and marks it as `mark_sending` does unless its state forbids it.
+
+        Returns the row as it was before that mark.
+        """
+        return await self._engine.run(lambda tx: _begin_sending(tx, item, at))
 
     async def mark_sending(self, outbox: OutboxId, at: int) -> bool:
         """Call before the request: from now on it is unknown whether the post exists, until it is confirmed."""

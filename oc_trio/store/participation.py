@@ -17,6 +17,16 @@ _ACTIVE = (
 )
 
 
+def record(tx: Tx, account: AccountId, channel: ChannelId, root: ThreadRoot, at: int) -> None:
+    tx.run(
+        "INSERT INTO participation (account, channel_id, root_id, at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (account, channel_id, root_id) DO UPDATE SET at = excluded.at"
+        # The time never goes back, whatever the order of the calls.
+        " WHERE excluded.at > participation.at",
+        *(account, channel, root, at),
+    )
+
+
 @frozen
 class Participation:
     """Records threads with answers and looks them up."""
@@ -24,15 +34,7 @@ class Participation:
     _engine: Engine
 
     async def record(self, account: AccountId, channel: ChannelId, root: ThreadRoot, at: int) -> None:
-        await self._engine.run(
-            lambda tx: tx.run(
-                "INSERT INTO participation (account, channel_id, root_id, at) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (account, channel_id, root_id) DO UPDATE SET at = excluded.at"
-                # The time never goes back, whatever the order of the calls.
-                " WHERE excluded.at > participation.at",
-                *(account, channel, root, at),
-            )
-        )
+        await self._engine.run(lambda tx: record(tx, account, channel, root, at))
 
     async def all_active(
         self, account: AccountId, threads: Mapping[tuple[ChannelId, ThreadRoot], int]

@@ -83,6 +83,12 @@ class Sessions:
         """The session's JSON object, `{}` for an unknown session."""
         return await self._engine.run(lambda tx: tx.value("SELECT settings FROM sessions WHERE key = ?", key)) or "{}"
 
+    async def settings_of(self, *keys: SessionKey) -> tuple[str, ...]:
+        """The JSON object of each session, as `settings` gives it."""
+        rows = await self._engine.run(lambda tx: tx.all("SELECT key, settings FROM sessions WHERE key IN (??)", keys))
+        known = {str(key): str(settings) for key, settings in rows}
+        return tuple(known.get(key) or "{}" for key in keys)
+
     async def set_settings(self, key: SessionKey, settings: str) -> bool:
         """False for an unknown session: call `touch` first."""
         return bool(

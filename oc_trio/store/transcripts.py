@@ -12,9 +12,7 @@ from oc_trio.store.engine import Engine, Tx
 from oc_trio.store.sessions import generation_of
 
 
-def _append(
-    tx: Tx, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int, *, afresh: bool = False
-) -> None:
+def append(tx: Tx, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int, *, afresh: bool = False) -> None:
     # A turn that was running when its session was reset stays in the generation in which it began.
     begun = tx.value("SELECT generation FROM transcripts WHERE session = ? AND turn = ? LIMIT 1", session, turn)
     generation = generation_of(tx, session) if begun is None else begun
@@ -37,6 +35,10 @@ def _load(tx: Tx, session: SessionKey, limit: int, without: str) -> tuple[str, .
     return tuple(str(row[0]) for row in reversed(rows))
 
 
+def of_turn(tx: Tx, turn: TurnId) -> tuple[str, ...]:
+    return tuple(str(row[0]) for row in tx.all("SELECT entry FROM transcripts WHERE turn = ? ORDER BY serial", turn))
+
+
 @frozen
 class Transcripts:
     """Appends to transcripts and loads their ends."""
@@ -44,11 +46,11 @@ class Transcripts:
     _engine: Engine
 
     async def append(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
-        await self._engine.run(lambda tx: _append(tx, session, turn, entries, at))
+        await self._engine.run(lambda tx: append(tx, session, turn, entries, at))
 
     async def rewrite(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
         """Replaces what the turn has appended so far by `entries`."""
-        await self._engine.run(lambda tx: _append(tx, session, turn, entries, at, afresh=True))
+        await self._engine.run(lambda tx: append(tx, session, turn, entries, at, afresh=True))
 
     async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
         """The last `limit` entries of the current generation, oldest first.
@@ -60,10 +62,7 @@ class Transcripts:
 
     async def of_turn(self, turn: TurnId) -> tuple[str, ...]:
         """The entries that a turn has appended so far, oldest first."""
-        rows = await self._engine.run(
-            lambda tx: tx.all("SELECT entry FROM transcripts WHERE turn = ? ORDER BY serial", turn)
-        )
-        return tuple(str(row[0]) for row in rows)
+        return await self._engine.run(lambda tx: of_turn(tx, turn))
 
     async def drop_turn(self, turn: TurnId) -> int:
         """Deletes a turn's entries, for a turn that starts over; returns how many."""

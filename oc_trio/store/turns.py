@@ -3,13 +3,14 @@
 The result is written here before it is delivered, so that a restart repeats the delivery and not the agent's run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
 from oc_trio.core.ledger import ObligationState, Outcome, cancelled
 from oc_trio.errors import StoreError
-from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, TurnId
+from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, ThreadRoot, TurnId
+from oc_trio.store import context, participation, transcripts
 from oc_trio.store.columns import join_ids, split_posts
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.obligations import require_terminal
@@ -33,6 +34,23 @@ class Turn:
     begun_at: int = 0
     ended_at: int = 0
     outcome: Outcome | None = None
+
+
+@frozen
+class TurnEnd:
+    """What the end of an answered turn writes, all of it or nothing.
+
+    `last_entry` is given the turn's transcript entries and returns the one to add, empty for none; it may be called
+    several times. `thread` is the one in which the bot has answered, empty for none. Posts that were overheard up to
+    `context_until` were part of the prompt.
+    """
+
+    turn: Turn
+    outcome: Outcome
+    at: int
+    last_entry: Callable[[tuple[str, ...]], str]
+    thread: str = ""
+    context_until: int = 0
 
 
 SELECT = (
@@ -113,6 +131,17 @@ def end(tx: Tx, turn: TurnId, outcome: Outcome, at: int) -> int:
     )
 
 
+def finish(tx: Tx, ended: TurnEnd) -> None:
+    turn, at = ended.turn, ended.at
+    if entry := ended.last_entry(transcripts.of_turn(tx, turn.id)):
+        transcripts.append(tx, turn.session, turn.id, [entry], at)
+    if ended.thread:
+        participation.record(tx, turn.account, turn.channel_id, ThreadRoot(ended.thread), at)
+    # The next turn must not get them again.
+    context.clear(tx, turn.session, ended.context_until)
+    end(tx, turn.id, ended.outcome, at)
+
+
 @frozen
 class Turns:
     """Begins and ends turns, and records their drafts and results."""
@@ -160,6 +189,10 @@ class Turns:
     async def end(self, turn: TurnId, outcome: Outcome, at: int) -> int:
         """Ends the turn and all its open obligations in one transaction; returns how many obligations."""
         return await self._engine.run(lambda tx: end(tx, turn, outcome, at))
+
+    async def finish(self, ended: TurnEnd) -> None:
+        """Ends a turn that was answered, with its place in transcript and thread: see `TurnEnd`."""
+        await self._engine.run(lambda tx: finish(tx, ended))
 
     async def get(self, turn: TurnId) -> Turn | None:
         return await self._engine.run(lambda tx: get(tx, turn))

@@ -1,6 +1,8 @@
-from oc_trio.ids import SessionKey
+from oc_trio.core.ledger import delivered
+from oc_trio.ids import SessionKey, TurnId
 from oc_trio.store.store import Store
-from tests.store.rows import SESSION, post
+from oc_trio.store.turns import Turn, TurnEnd
+from tests.store.rows import ACCOUNT, SESSION, TOWN, post
 
 
 async def test_the_oldest_fall_out(store: Store) -> None:
@@ -12,14 +14,16 @@ async def test_the_oldest_fall_out(store: Store) -> None:
     assert await store.context.take(SESSION, 99) == ("p2", "p3")
 
 
-async def test_taking_deletes_nothing_and_clearing_what_was_taken(store: Store) -> None:
+async def test_taking_deletes_nothing_and_the_end_of_a_turn_what_was_taken(store: Store) -> None:
     """A turn that fails leaves the context for the next; a post of the border time is in both or in none."""
+    turn = Turn(TurnId("t1"), ACCOUNT, SESSION, TOWN, "")
+    await store.turns.begin(turn, [], 10)
     for name, at in (("p1", 10), ("p2", 20), ("p3", 30)):
         await store.context.add(SESSION, post(name), name, at, 50)
 
     assert await store.context.take(SESSION, 20) == ("p1", "p2")
     assert await store.context.take(SESSION, 20) == ("p1", "p2")
-    assert await store.context.clear(SESSION, 20) == 2
+    await store.turns.finish(TurnEnd(turn, delivered(), 40, lambda _rows: "", context_until=20))
     assert await store.context.take(SESSION, 99) == ("p3",)
 
 

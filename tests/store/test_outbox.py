@@ -51,6 +51,21 @@ async def test_moves_are_those_of_the_table(store: Store, start: OutboxState, to
         assert await store.outbox.get(O1) == before
 
 
+@pytest.mark.parametrize("start", list(OutboxState), ids=lambda state: state.value)
+async def test_a_post_is_queued_and_marked_in_one_step(store: Store, start: OutboxState) -> None:
+    """It tells what was known before; what is on its way or has ended stays as it is."""
+    await put_in(store, start)
+    before = await store.outbox.get(O1)
+    assert await store.outbox.begin_sending(outgoing("o1", body="other"), 50) == before
+    after, fresh = await store.outbox.get(O1), await store.outbox.begin_sending(outgoing("o2"), 60)
+    assert after is not None
+    assert fresh.state is OutboxState.QUEUED
+    if start is OutboxState.QUEUED:
+        assert (after.state, after.sending_at, after.attempts) == (OutboxState.SENDING, 50, 1)
+    else:
+        assert after == before
+
+
 async def test_a_row_tells_its_story(store: Store) -> None:
     """Attempts, times, the error and the post id are kept with the row."""
     await store.outbox.put([outgoing("o1")])

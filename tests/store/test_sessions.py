@@ -44,6 +44,13 @@ async def test_a_reset_begins_a_new_generation(store: Store) -> None:
     assert await store.transcripts.of_turn(TurnId("t1")) == ("one",)
 
 
+async def test_settings_of_several_sessions_are_read_together(store: Store) -> None:
+    """In the order in which they are asked for."""
+    await store.sessions.touch(SESSION, ACCOUNT, TOWN, "root", MAIN, 100)
+    await store.sessions.set_settings(SESSION, '{"model": "big"}')
+    assert await store.sessions.settings_of(SessionKey("other"), SESSION) == ("{}", '{"model": "big"}')
+
+
 async def test_an_unknown_session_has_no_settings(store: Store) -> None:
     """Settings belong to a session that was touched."""
     assert await store.sessions.settings(SESSION) == "{}"

@@ -2,8 +2,9 @@ import pytest
 
 from oc_trio.core.ledger import ObligationState, Outcome, cancelled, delivered, silent
 from oc_trio.errors import StoreError
-from oc_trio.ids import ObligationId, TurnId
+from oc_trio.ids import ObligationId, ThreadRoot, TurnId
 from oc_trio.store.store import Store
+from oc_trio.store.turns import TurnEnd
 from tests.store.rows import ACCOUNT, OTHER, admission, post, turn
 
 T1, T2 = TurnId("t1"), TurnId("t2")
@@ -44,6 +45,33 @@ async def test_a_turn_ends_once(store: Store) -> None:
     ended = await store.turns.get(T1)
     assert ended is not None
     assert ended.outcome == silent("nothing to say")
+
+
+async def test_an_answered_turn_ends_with_its_place_in_transcript_and_thread(store: Store) -> None:
+    """All of it or nothing: where its entries can't be read, it has not ended."""
+    begun = turn("t1")
+    await store.turns.begin(begun, await owe(store, "p1"), 10)
+    await store.transcripts.append(begun.session, T1, ["asked"], 11)
+
+    def answer(rows: tuple[str, ...]) -> str:
+        assert rows == ("asked",)
+        return "answered"
+
+    def damaged(_rows: tuple[str, ...]) -> str:
+        raise StoreError("row 1 is damaged")
+
+    with pytest.raises(StoreError):
+        await store.turns.finish(TurnEnd(begun, delivered(post("a1")), 20, damaged, "root"))
+    assert not await store.participation.active(ACCOUNT, begun.channel_id, ThreadRoot("root"), 0)
+    assert len(await store.turns.unfinished(ACCOUNT)) == 1
+
+    await store.turns.finish(TurnEnd(begun, delivered(post("a1")), 20, answer, "root"))
+
+    assert await store.transcripts.of_turn(T1) == ("asked", "answered")
+    assert await store.participation.active(ACCOUNT, begun.channel_id, ThreadRoot("root"), 20)
+    ended = await store.turns.get(T1)
+    assert ended is not None
+    assert ended.outcome == delivered(post("a1"))
 
 
 async def test_a_turn_can_not_end_open(store: Store) -> None:

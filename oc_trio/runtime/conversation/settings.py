@@ -17,13 +17,19 @@ def channel_session(session: SessionKey) -> SessionKey:
 
 async def load_settings(store: Store, session: SessionKey) -> SessionSettings:
     """What holds for a conversation: its own settings, and its channel's where it has none. Raises StoreError."""
-    own, channel = await own_settings(store, session), channel_session(session)
-    return own.over(SessionSettings() if channel == session else await own_settings(store, channel))
+    channel = channel_session(session)
+    if channel == session:
+        return (await own_settings(store, session)).over(SessionSettings())
+    own, general = await store.sessions.settings_of(session, channel)
+    return _read(session, own).over(_read(channel, general))
 
 
 async def own_settings(store: Store, session: SessionKey) -> SessionSettings:
     """The settings that commands have changed in a conversation. Raises StoreError."""
-    settings = await store.sessions.settings(session)
+    return _read(session, await store.sessions.settings(session))
+
+
+def _read(session: SessionKey, settings: str) -> SessionSettings:
     with reading("sessions", f"key {session}"):
         return SessionSettings.from_json(settings)
 

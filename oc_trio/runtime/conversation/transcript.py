@@ -96,6 +96,19 @@ def last_entry(answer: str, rows: Sequence[Message]) -> str:
     return next((rest for rest in rests if rest), answer)
 
 
+def last_row(session: SessionKey, said: str, rows: Sequence[str]) -> str:
+    """The journal entry of an answer at the end of its turn's entries `rows`; empty where there is none to add.
+
+    Raises StoreUnusable where one of them can't be read.
+    """
+    if not said:
+        return ""
+    messages = read(session, rows)
+    if messages and messages[-1].role is Role.ASSISTANT and not messages[-1].tool_calls:
+        return ""  # an earlier delivery of the same result has written it
+    return to_json(Message(Role.ASSISTANT, last_entry(said, messages)))
+
+
 def _entry(message: Message) -> TranscriptEntry:
     calls = json.dumps([_call_to_json(call) for call in message.tool_calls]) if message.tool_calls else ""
     return TranscriptEntry(message.role.value, message.text, calls, message.tool_call_id)

@@ -93,8 +93,13 @@ class Delivery:
         """Post `message`, once in all. Raises MattermostUnavailable (the row waits; call again), MattermostRejected
         (the row is dead).
         """
-        row = await self._row(message)
-        return await self._send(row, post_of(message, row))
+        if not message.channel_id:
+            row = await self._row(message)
+            return await self._send(row, post_of(message, row))
+        now = self.clock.now_ms()
+        # Before the request, so that a crash during it leaves a row that says "may exist".
+        row = await self.store.outbox.begin_sending(row_of(message, self.account, self.bot_id, now), now)
+        return _post_known(row) or await self._request(row, post_of(message, row))
 
     async def post_until_done(self, message: OutboxMessage) -> PostId:
         """As `post`, for as long as it takes: a server that is away only delays an answer. Ends by cancellation."""
@@ -253,20 +258,20 @@ class Delivery:
         return await retrying(post, state, give_up)
 
     async def _send(self, row: OutboxRow, new: NewPost) -> PostId:
-        if row.state is OutboxState.CONFIRMED and row.post_id is not None:
-            return row.post_id
-        if row.state is OutboxState.DEAD:
-            raise refusal_of(row)
+        if (post_id := _post_known(row)) is not None:
+            return post_id
         if not new.channel_id:
             new = evolve(new, channel_id=await self._open_direct_channel(row))
+        # As in `post`.
+        post_id = await self._change_state(row.id, self.store.outbox.mark_sending(row.id, self.clock.now_ms()))
+        return post_id or await self._request(row, new)
+
+    async def _request(self, row: OutboxRow, new: NewPost) -> PostId:
+        """Send a post whose row says so already; `row` is as it was before."""
         # Under load, answers come before drafts, which only announce them.
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         # An earlier request of this row may have been applied: the post is looked for before it is created.
         in_doubt = row.state is OutboxState.SENDING
-        # Before the request, so that a crash during it leaves a row that says "may exist".
-        post_id = await self._change_state(row.id, self.store.outbox.mark_sending(row.id, self.clock.now_ms()))
-        if post_id is not None:
-            return post_id
         problem: MattermostRejected | MattermostUnavailable
         try:
             post = await self.send(new, lane, in_doubt)
@@ -358,6 +363,13 @@ class Delivery:
                 raise MattermostRejected(message, status=500, code=problem.code)
 
         await retrying(write_once, state, give_up)
+
+
+def _post_known(row: OutboxRow) -> PostId | None:
+    """The post of a row that is confirmed. Raises MattermostRejected for one that was given up."""
+    if row.state is OutboxState.DEAD:
+        raise refusal_of(row)
+    return row.post_id if row.state is OutboxState.CONFIRMED else None
 
 
 def _retryable_if_auth(refusal: MattermostRejected) -> MattermostRejected | MattermostUnavailable:

@@ -3,17 +3,18 @@
 Each way to end has a method here. A restart delivers a recorded result and never decides again.
 """
 
+from functools import partial
+
 import trio
 from attrs import define, evolve
 
-from oc_trio.agent.port import Message, Role
 from oc_trio.core.bounds import attachable
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, NoPost, failed_text, interrupted_text, plan_final
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import DraftPhase
 from oc_trio.core.turn_events import Failed, Final, Media
 from oc_trio.errors import MattermostRejected
-from oc_trio.ids import PostId, ThreadRoot
+from oc_trio.ids import PostId
 from oc_trio.mattermost.files import OutgoingFile, from_bytes
 from oc_trio.runtime.conversation import transcript
 from oc_trio.runtime.conversation.cancel_reason import RESUMABLE, CancelReason
@@ -22,6 +23,7 @@ from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.agent_run import AgentRun
 from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, result_of, with_buttons
 from oc_trio.runtime.turn.services import TurnServices
+from oc_trio.store.turns import TurnEnd
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="turn")
@@ -122,15 +124,20 @@ class TurnCompletion:
             TurnResult(ObligationState.CANCELLED, sealed, draft or "", reason=reason.value, said=text_so_far)
         )
 
-    async def deliver(self, result: TurnResult) -> Outcome:
-        """Deliver a result that was decided, now or by an earlier run, and end the obligations."""
+    async def deliver(self, result: TurnResult, *, is_repeated: bool = True) -> Outcome:
+        """Deliver a result that was decided, now or by an earlier run (`is_repeated`), and end the obligations."""
         services, turn, message = self.services, self.run.turn, self.run.message
         target = ReplyTarget(turn.id, turn.channel_id, turn.root_id, self.run.running.batch.triggers)
         # Uploads come after the decision is recorded: a restart then uploads the rest, and doesn't ask the model again.
         with self.run.running.span.child("deliver") as span:
             result = await self._with_files(result)
             outcome = await deliver_result(
-                result, target, services.delivery, tuple(map(PostId, result.blocks)), services.late_edits.final_written
+                result,
+                target,
+                services.delivery,
+                tuple(map(PostId, result.blocks)),
+                services.late_edits.final_written,
+                is_repeated=is_repeated,
             )
             span.set({"oc_trio.posts": len(outcome.posts)})
         if outcome.state is ObligationState.DELIVERED and outcome.posts:
@@ -145,18 +152,11 @@ class TurnCompletion:
         if result.state is ObligationState.CANCELLED and not result.said:
             # A question that was withdrawn before the answer began: the next turn must not find and answer it.
             await services.store.transcripts.drop_turn(turn.id)
-        if result.said:
-            rows = transcript.read(turn.session, await services.store.transcripts.of_turn(turn.id))
-            # An earlier delivery of the same result may have written the entry.
-            if not rows or rows[-1].role is not Role.ASSISTANT or rows[-1].tool_calls:
-                await self.run.record(Message(Role.ASSISTANT, transcript.last_entry(result.said, rows)))
-        if outcome.posts and turn.root_id and not message.is_direct:
-            await services.store.participation.record(services.account, turn.channel_id, ThreadRoot(turn.root_id), now)
-        # What was overheard up to this message was part of the prompt; the next turn must not get it again.
-        await services.store.context.clear(turn.session, message.create_at)
         await self._drop_unsent_drafts()
+        last_entry = partial(transcript.last_row, turn.session, result.said)
+        thread = turn.root_id if outcome.posts and not message.is_direct else ""
         # Last: until here a restart delivers the recorded result again.
-        await services.store.turns.end(turn.id, outcome, now)
+        await services.store.turns.finish(TurnEnd(turn, outcome, now, last_entry, thread, message.create_at))
         return outcome
 
     async def _decide(self, result: TurnResult) -> Outcome:
@@ -167,7 +167,7 @@ class TurnCompletion:
         # abandoned half-way is committed all the same.
         with trio.CancelScope(shield=True):
             await self.services.store.turns.decide(self.run.turn.id, result.to_json())
-        return await self.deliver(result)
+        return await self.deliver(result, is_repeated=False)
 
     async def _with_files(self, result: TurnResult) -> TurnResult:
         """`result` with what became of its files; each upload is recorded before the next begins."""

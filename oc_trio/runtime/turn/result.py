@@ -121,16 +121,19 @@ async def deliver_result(
     delivery: Delivery,
     earlier: tuple[PostId, ...],
     final_written: FinalWritten,
+    *,
+    is_repeated: bool = True,
 ) -> Outcome:
     """Deliver `result`, whose files are on the server; returns the outcome of the turn's obligations.
 
-    `earlier` are finished posts of the turn; `final_written` is called with the draft that has its final text. A
-    permanent refusal (the bot was removed, the channel archived) is an outcome, too: failed, with the server's message.
+    `earlier` are finished posts of the turn; `final_written` is called with the draft that has its final text.
+    `is_repeated`: an earlier delivery may have begun. A permanent refusal (the bot was removed, the channel archived)
+    is an outcome, too: failed, with the server's message.
     """
     posts, problem = list(earlier), ""
     try:
         # Once the server has refused the edit, the answer is a fresh post: a later delivery must not make it two.
-        is_fresh = not result.edit or await delivery.exists(OutboxId(f"{target.turn}.0"))
+        is_fresh = not result.edit or (is_repeated and await delivery.exists(OutboxId(f"{target.turn}.0")))
         is_edited = not is_fresh and await _edited(result, delivery)
         if is_edited:
             posts.append(PostId(result.edit))
