@@ -155,12 +155,11 @@ def stop(key: str, config_path: str | None, account: str | None, *, as_json: boo
 
 def _stop_elsewhere(config_path: str | None, loaded: "Loaded", fields: dict[str, str]) -> tuple[bool, str] | None:
     """What gateways on other machines make of it; None where there is none."""
+    from oc_trio.cli.other_hosts import shares_journal
     from oc_trio.ids import SessionKey
     from oc_trio.runtime.operator.stop_session import stop_by_journal
-    from oc_trio.runtime.process.start import journal_location
-    from oc_trio.store.location import is_postgres
 
-    if not is_postgres(journal_location(loaded, create=False)):
+    if not shares_journal(loaded):
         return None
     session, account = SessionKey(fields["session"]), account_id(fields["account"])
     return with_journal(config_path, lambda store, _loaded: stop_by_journal(store, session, account))

@@ -22,13 +22,16 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
 
     Of a configuration that can't be used it says what is wrong, and asks the gateway that runs all the same.
 
+    Where none runs on this machine, it says which do on others, if the journal is in PostgreSQL.
+
     Exit codes: 0 live, here or at another process, 1 running but not live (with --account: that account; with --deep
     also: a server refuses or can't be reached), 69 no gateway is running, 77 its socket is another user's, 78 the
     configuration is wrong and no gateway is running.
     """
     from oc_trio.cli.admin_socket import NoAnswerError, ask, find_socket
     from oc_trio.cli.channels import probe_fields, probe_lines, probed
-    from oc_trio.cli.status_lines import is_served, status_lines
+    from oc_trio.cli.other_hosts import read_membership
+    from oc_trio.cli.status_lines import is_served, membership_lines, status_lines
 
     socket, problems = find_socket(config_path)
     for problem in problems:
@@ -37,10 +40,17 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         status = ask(socket, "/page.json" if page else "/status.json")
     except NoAnswerError as refusal:
         click.echo(f"oc-trio: {refusal}", err=True)
+        others = None
+        if refusal.exit_code == EX_UNAVAILABLE and not problems and not page:
+            others = read_membership(config_path)
         if as_json:
             # A script that reads the output finds the reason there as well.
             silent = {"phase": "no answer", "problem": str(refusal), "accounts": [], "configuration": list(problems)}
-            click.echo(json.dumps(silent, indent=2, ensure_ascii=False))
+            click.echo(json.dumps({**silent, "membership": others}, indent=2, ensure_ascii=False))
+        elif others is not None:
+            click.echo(harmless("\n".join(membership_lines(others))))
+        if others is not None:
+            sys.exit(0 if any(lease["holder"] for lease in others["leases"]) else EX_FAILED)
         # A gateway that does not run because of its configuration: that is the mistake to mend.
         sys.exit(EX_CONFIG if problems and refusal.exit_code == EX_UNAVAILABLE else refusal.exit_code)
     if page:

@@ -20,7 +20,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         bot = f" as @{one['bot']}" if one["bot"] else ""
         lines.append(f"  {one['account']}: {one['state']}{bot}" + (f": {one['detail']}" if one["detail"] else ""))
         lines += [f"    {line}" for line in _account(one)]
-    lines += [f"  {line}" for line in _membership(status.get("membership") or {})]
+    lines += [f"  {line}" for line in membership_lines(status.get("membership") or {})]
     lines += [f"  model {line}" for line in map(_model, status.get("models", ()))]
     lines += [f"  not asked for {pause['seconds']:g} s: {pause['what']}" for pause in status.get("pauses", ())]
     if status["stuck"]:
@@ -45,7 +45,7 @@ def is_served(account: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     return any(lease["account"] == account["account"] and lease["holder"] for lease in leases)
 
 
-def _membership(membership: Mapping[str, Any]) -> Iterator[str]:
+def membership_lines(membership: Mapping[str, Any]) -> Iterator[str]:
     """The processes that share the journal, and who serves what since when."""
     if membership.get("problem"):
         yield f"the database does not renew our leases: {membership['problem']}"
