@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 MAX_PENDING = 1024  # transactions queued or running; more callers than that wait
 MAX_BATCH = 128  # works in one commit: bounds how many one failing commit loses
-CLOSING_SECONDS = 60  # twice the longest time that a statement may take
+CLOSING_SECONDS = 60  # several times the longest time that a statement may take
 
 
 class _Job:

@@ -20,7 +20,7 @@ PART = "journal"
 # Rows are kept for weeks, so an hour more or less is nothing.
 PRUNE_SECONDS = 3600.0
 CHECK_SECONDS = 15.0
-# Four times what a statement may take: beyond it the writer hangs, or the database has been away for too long.
+# Ten times what a transaction may wait for an answer: beyond it the writer hangs, or the database is away for too long.
 GIVE_UP_SECONDS = 120.0
 
 
