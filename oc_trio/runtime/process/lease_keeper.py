@@ -33,8 +33,9 @@ RETRY_SECONDS = 0.5
 HAND_OVER_SECONDS = 5.0
 # Accounts move to a process that has been there for so long: one that starts again and again would get them each time.
 SETTLED_SECONDS = 5.0
-# After so long a free account is anybody's. Whoever should have it takes it with its next look.
-OVERDUE_SECONDS = 3.0
+# After so long a free account is anybody's: whoever should have it looks in the moment that a lease ends, but may be
+# the next one to die.
+OVERDUE_SECONDS = 1.5
 # Leases are acquired one by one; then those that are held have to be renewed.
 ACQUIRE_SECONDS = 1.0
 GIVE_BACK_SECONDS = 2.0
@@ -160,8 +161,10 @@ class LeaseKeeper:
         if not has_all:
             return RETRY_SECONDS
         ends = [lease.left_ms / 1000 for lease in membership.leases if self._is_of_others(lease)]
+        overdue = [since + OVERDUE_SECONDS - asked_at for since in self._free_since.values()]
         # From when the database was asked: a slow one leaves less time until the lease ends.
-        return max(0.05, min([RENEW_SECONDS, *ends]) - (self.clock() - asked_at))
+        seconds = min([RENEW_SECONDS, *ends, *(each for each in overdue if each > 0)])
+        return max(0.05, seconds - (self.clock() - asked_at))
 
     def _info(self) -> ProcessInfo:
         is_draining = self.drain_of_gateway.requested.is_set()

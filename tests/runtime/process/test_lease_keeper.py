@@ -9,6 +9,7 @@ from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.config.load import Loaded
 from oc_trio.lease import LEASE_SECONDS, MARGIN_SECONDS, RENEW_SECONDS
+from oc_trio.runtime.process.lease_keeper import OVERDUE_SECONDS
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
 from tests.runtime.processes import Process, Processes, leases
@@ -300,6 +301,23 @@ async def test_a_reload_pins_and_unpins(harness: Harness, processes: Processes) 
     await reload(holder, harness.configured({"replyToMode": "off"}))
     await harness.until(lambda: holder.serves == {"default"})
     assert leases(harness)["default"] == epoch
+
+
+async def test_where_the_next_one_can_not_another_takes_over(
+    harness: Harness, processes: Processes, logbook: Logbook
+) -> None:
+    """The process that should have it has just lost the database: the third one has it within ten seconds, too."""
+    one, two, three = [await processes.start(name) for name in ("one", "two", "three")]
+    one.is_cut_off, cut_at = True, trio.current_time()
+    # So late that it still counts as alive when the lease ends. Of two that serve nothing the older one is next.
+    await trio.sleep(LEASE_SECONDS - 2 * RENEW_SECONDS)
+    two.is_cut_off = True
+    await harness.until(lambda: three.state() == "live")
+    assert OVERDUE_SECONDS + LEASE_SECONDS - RENEW_SECONDS < trio.current_time() - cut_at < 10
+    one.is_cut_off = two.is_cut_off = False
+    assert logbook.said(AWAY)
+    assert logbook.said(STOPPED)
+    logbook.said("the journal fail")
 
 
 async def test_a_start_waits_for_its_own_former_lease(harness: Harness, processes: Processes) -> None:
