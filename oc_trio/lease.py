@@ -42,8 +42,7 @@ class Fence:
 
 @define(eq=False)
 class Lease:
-    """One account's lease in the process that holds it. `clock` gives seconds, as `boot_time` does; `held_since` is a
-    time of it.
+    """One account's lease in the process that holds it. `clock` gives seconds, as `boot_time` does.
 
     `lost` is set once and for good: a lease that is acquired again is a new one.
     """
@@ -52,12 +51,8 @@ class Lease:
     clock: Callable[[], float] = boot_time
     lost: trio.Event = field(init=False, factory=trio.Event)
     why: str = field(init=False, default="")
-    held_since: float = field(init=False)
     _deadline: float = field(init=False, default=-math.inf)
     _scopes: set[trio.CancelScope] = field(init=False, factory=set)
-
-    def __attrs_post_init__(self) -> None:
-        self.held_since = self.clock()
 
     @classmethod
     def unlimited(cls, account: AccountId) -> "Lease":

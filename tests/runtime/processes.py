@@ -44,8 +44,9 @@ class Process:
     slept: float = 0.0
     # Seconds that the database takes for a renewal.
     latency: float = 0.0
-    # Something on the way keeps its edits until then, and no answer ever comes.
-    holds_edits: trio.Event | None = None
+    # Something on the way keeps requests whose path ends like this until `let_go`, and no answer ever comes.
+    held_back: str = ""
+    let_go: trio.Event = field(factory=trio.Event)
     sent: list[tuple[float, str]] = field(factory=list)
     streams: list[trio.abc.Stream] = field(factory=list)
     ended: trio.Event = field(factory=trio.Event)
@@ -136,13 +137,13 @@ class _Line(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("the process is gone")
         if request.method not in ("GET", "HEAD"):
             self.process.sent.append((trio.current_time(), f"{request.method} {request.url.path}"))
-        if self.process.holds_edits is not None and request.url.path.endswith("/patch"):
-            self.process.harness.nursery.start_soon(self._late, request, self.process.holds_edits)
-            await trio.sleep_forever()
+            if self.process.held_back and request.url.path.endswith(self.process.held_back):
+                self.process.harness.nursery.start_soon(self._send_late, request)
+                await trio.sleep_forever()
         return await self.inner.handle_async_request(request)
 
-    async def _late(self, request: httpx.Request, until: trio.Event) -> None:
-        await until.wait()
+    async def _send_late(self, request: httpx.Request) -> None:
+        await self.process.let_go.wait()
         await self.inner.handle_async_request(request)
 
 

@@ -61,7 +61,7 @@ class _Held:
 
 @define(eq=False)
 class LeaseKeeper:
-    """See `runtime.process.reload.Placement`. `clock` is that of leases, `drain` the gateway's.
+    """See `runtime.process.reload.Placement`. `clock` is that of leases.
 
     `ready` is set when other processes serve what this one could.
     """
@@ -86,11 +86,6 @@ class LeaseKeeper:
     _free_since: dict[AccountId, float] = field(init=False, factory=dict)
     # The first deadline that was seen of each holder's lease, by this process's clock.
     _first_deadline: dict[tuple[AccountId, str, int], float] = field(init=False, factory=dict)
-
-    @property
-    def serves(self) -> frozenset[AccountId]:
-        """The accounts that are served here."""
-        return frozenset(self._held)
 
     # what the gateway asks for
 

@@ -149,19 +149,38 @@ async def test_an_edit_of_the_former_holder_that_lands_late_is_repaired(
     harness.script = slow
     harness.say("@helper tell me")
     await harness.until(lambda: harness.answers() and "word3" in harness.answers()[0])
-    one.holds_edits = trio.Event()
+    one.held_back = "/patch"
     await harness.until(lambda: len(one.sent) > 0 and one.sent[-1][1].endswith("/patch"))
     await trio.sleep(2)
     await one.kill()
     await harness.settled()
     assert whole_answer(harness).endswith("word11")
-    one.holds_edits.set()
+    one.let_go.set()
     await harness.until(lambda: logbook.said("an edit landed after the final text"))
     await harness.until(lambda: whole_answer(harness).endswith("word11"))
     [answer] = [entry for entry in harness.world.transcript(harness.square) if entry.username == "helper"]
     before, late, repaired = [text for _, text in answer.versions][-3:]
     assert before == repaired != late
     assert two.state() == "live"
+
+
+async def test_a_post_of_the_former_holder_that_lands_late_is_removed(harness: Harness, processes: Processes) -> None:
+    """The server has forgotten its key by then and makes a second post of it."""
+    one, two = await processes.pair()
+    harness.script = [Say("here I am")]
+    one.held_back = "/posts"
+    post = harness.say("@helper are you there?")
+    await harness.until(lambda: one.sent and one.sent[-1][1].endswith("/posts"))
+    await one.kill()
+    await harness.until(lambda: two.state() == "live")
+    await harness.settled()
+    assert harness.answers() == ["here I am"]
+    await trio.sleep(40)
+    one.let_go.set()
+    await harness.until(lambda: len(harness.ours(deleted=True)) == 2)
+    await harness.until(lambda: len(harness.ours()) == 1)
+    assert harness.answers() == ["here I am"]
+    assert await harness.state(post) == "delivered"
 
 
 async def test_alone_it_goes_on_when_the_database_is_back(
