@@ -19,7 +19,7 @@ from oc_trio.callbacks.interactions import answer_click
 from oc_trio.callbacks.reply import EndpointKind, Reply, not_found, refused
 from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.sourceip import ProxyTrust
-from oc_trio.errors import CallbackRefused, OcTrioError
+from oc_trio.errors import CallbackRefused, FenceRefused, LeaseLost, OcTrioError
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
@@ -40,6 +40,10 @@ def build_app(
     async def answer(kind: EndpointKind, work: Callable[[], Awaitable[Reply]]) -> Response:
         try:
             reply = await work()
+        except (FenceRefused, LeaseLost) as problem:
+            # No failure: as this process was stopped or cut off, another one has taken the account over.
+            log.info("an account moved while a callback was handled", kind=kind.value, problem=str(problem))
+            reply = refused(kind, CallbackRefused(503, UNAVAILABLE))
         except OcTrioError as problem:
             # The journal or the chat server failed: nothing was admitted, and the caller may retry.
             log.error("callback failed", kind=kind.value, problem=str(problem))

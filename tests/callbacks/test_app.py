@@ -9,7 +9,7 @@ import pytest
 from oc_trio.callbacks.endpoints import CommandEndpoint, EndpointRegistry
 from oc_trio.core.slash import INVALID_PAYLOAD, INVALID_TOKEN, NOT_READY
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
-from oc_trio.errors import CallbackRefused, StoreError
+from oc_trio.errors import CallbackRefused, FenceRefused, LeaseLost, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.signing import sign_context
 from tests.callbacks.callers import (
@@ -223,6 +223,18 @@ async def test_a_failing_journal_is_503_not_500(logbook: Logbook) -> None:
     assert (status, b"disk" in body) == (503, False)
     (logged,) = logbook.said("callback failed")
     assert logged["problem"] == "the disk is full"
+
+
+@pytest.mark.parametrize(
+    "problem", [FenceRefused("another process serves the account default by now"), LeaseLost("lost")]
+)
+async def test_an_account_that_moved_meanwhile_is_503_and_no_failure(problem: Exception, logbook: Logbook) -> None:
+    """A call that a process was handling when it lost the account's lease may be made again."""
+    port = open_port()
+    port.handler.fail = problem
+    status, _, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
+    assert status == 503
+    assert not logbook.said("callback failed")
 
 
 async def test_a_refusal_of_the_account_is_passed_on() -> None:

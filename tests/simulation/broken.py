@@ -32,6 +32,7 @@ from oc_trio.store.store import Store, open_store
 from oc_trio.store.transcripts import Transcripts
 from oc_trio.store.turns import TurnEnd, Turns
 from oc_trio.store.watermarks import Watermarks
+from tests.simulation.broken_fleet import LooksWhenTold, ShortLeases, Unfenced, Unguarded
 from tests.simulation.gateway_process import Parts, SmallSession, StoreOf
 from tests.simulation.invariants import NO_KEY
 from tests.simulation.network import SimTransport
@@ -318,4 +319,10 @@ BROKEN: dict[str, Broken] = {
     ),
     "last runs of jobs forgotten": Broken(Parts(store=journal(cron=ForgetsLastRuns)), ("jobs",)),
     "mailbox overflow dropped": Broken(Parts(session=DropsOverflow), ("people",)),
+    "no check of the epoch": Broken(Parts(store=Unfenced), ("fleet",), first=8),
+    "lease longer than believed": Broken(
+        Parts(leases=lambda engine, _notices: ShortLeases(engine)), ("fleet",), first=3
+    ),
+    "writes after the deadline": Broken(Parts(lease=Unguarded), ("fleet",), first=6),
+    "notices without looking": Broken(Parts(leases=LooksWhenTold), ("fleet",), first=6),
 }

@@ -10,6 +10,7 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio.ids import AccountId
+from oc_trio.lease import LEASE_SECONDS
 from tests.simulation.crash import PoweredConnection
 from tests.simulation.journals import SharedJournal
 from tests.simulation.scenario import now_ms
@@ -36,10 +37,11 @@ class Member:
 
 @frozen
 class _Holder:
-    """Who has a lease by the database; `is_valid` by its clock."""
+    """Who has a lease by the database; `is_valid` by its clock. It was well when it renewed the lease last."""
 
     id: str
     is_valid: bool
+    renewed_at: float = 0.0
 
 
 @define(eq=False)
@@ -64,7 +66,11 @@ class FleetWatch:
 
     def holder(self, account: AccountId) -> _Holder:
         rows = self.journal.rows("SELECT holder, deadline FROM leases WHERE account = ?", account)
-        return _Holder(rows[0][0], rows[0][1] > now_ms()) if rows else _Holder("", False)
+        if not rows:
+            return _Holder("", False)
+        holder, deadline = rows[0]
+        left = (deadline - now_ms()) / 1000
+        return _Holder(holder, left > 0.0, trio.current_time() + left - LEASE_SECONDS)
 
     def requested(self, name: str, process: str, request: httpx.Request) -> None:
         """A process is about to send a request to Mattermost: none begins after its lease's end."""
@@ -108,7 +114,7 @@ class FleetWatch:
         if holder.is_valid and holder.id in members and members[holder.id].is_well:
             self._nobody_since.pop(account, None)
             return
-        since = self._nobody_since.setdefault(account, now)
+        since = max(self._nobody_since.setdefault(account, now), holder.renewed_at)
         waited = [now - max(since, member.ready_since) for member in members.values() if member.is_well]
         if max(waited, default=0.0) > TAKEOVER_SECONDS + _LOOK_SECONDS:
             self.note(f"nobody has taken {account} over for {TAKEOVER_SECONDS:g} s")

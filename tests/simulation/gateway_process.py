@@ -21,6 +21,7 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.errors import MattermostError, StoreError
 from oc_trio.ids import AccountId
+from oc_trio.lease import Lease
 from oc_trio.runtime.account.catchup import CatchUp
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.clock import Clock
@@ -29,6 +30,7 @@ from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.runtime.tools.skills import SkillLibrary
 from oc_trio.runtime.turn.previewer import Previewer
+from oc_trio.store.engine import Engine
 from oc_trio.store.inline_engine import InlineEngine
 from oc_trio.store.leases import Leases
 from oc_trio.store.notify import PING_SECONDS, Notices
@@ -80,7 +82,8 @@ class Parts:
     catch_up: type[CatchUp] = CatchUp
     boundary: type[ErrorBoundary] = ErrorBoundary
     transport: type[SimTransport] = SimTransport
-    leases: type[Leases] = Leases
+    lease: type[Lease] = Lease
+    leases: "Callable[[Engine, Notices], Leases]" = lambda engine, _notices: Leases(engine)
     store: "Callable[[sqlite3.Connection], StoreOf]" = field(factory=lambda: StoreOf)
 
 
@@ -371,6 +374,7 @@ class GatewayProcess:
         return {
             "open_leases": self._leases_over_a_link(power),
             "lease_clock": fleet.boottime,
+            "lease": self.parts.lease,
             "run_notices": self._listen,
         }
 
@@ -407,7 +411,8 @@ class GatewayProcess:
             engine = InlineEngine(connection)
             async with trio.open_nursery() as nursery:
                 DatabaseLink(self.disk, power, nursery, LEASE_STATEMENT_SECONDS).attach(engine)
-                yield self.parts.leases(engine)
+                assert self.gateway is not None
+                yield self.parts.leases(engine, self.gateway.notices)
                 nursery.cancel_scope.cancel()
             connection.close()
 

@@ -52,9 +52,9 @@ _DISK_ERRORS = (
 )
 # And where the server does not take what is to be registered.
 _CALL_ERRORS = ("mattermost: failed to register slash commands ", "mattermost: native slash commands enabled but no ")
-# And where it refuses what a scheduled job posts.
 # And where a process was paused, or did not reach the database.
-_LEASE_ERRORS = ("an account stops here: its lease has ended ",)
+_LEASE_ERRORS = ("an account stops here: its lease has ended ", "no progress: the watchdog is not fed ")
+# And where it refuses what a scheduled job posts.
 _JOB_ERRORS = ("a scheduled job failed ",)
 # Another gateway's posts are an alarm.
 _ALARM = "second gateway: another oc_trio gateway "

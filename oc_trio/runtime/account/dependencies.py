@@ -11,7 +11,7 @@ from attrs import field, frozen
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
 from oc_trio.core.netguard import NetPolicy
-from oc_trio.lease import boot_time
+from oc_trio.lease import Lease, boot_time
 from oc_trio.mattermost.address_guard import AddressGuard, GuardedTransport
 from oc_trio.mattermost.socket import OpenStream
 from oc_trio.runtime.account.catchup import CatchUp
@@ -56,6 +56,7 @@ class Dependencies:
     open_leases: Callable[[str | sqlite3.Connection], AbstractAsyncContextManager[Leases | None]] = open_shared_leases
     run_notices: Callable[[str | sqlite3.Connection, Notices], Awaitable[None]] = run_notices
     lease_clock: Callable[[], float] = boot_time
+    lease: type[Lease] = Lease
     session: type[Session] = Session
     previewer: type[Previewer] = Previewer
     catch_up: type[CatchUp] = CatchUp

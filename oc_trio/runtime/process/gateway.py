@@ -227,6 +227,7 @@ class Gateway:
             self.ready,
             self.drain,
             wanted,
+            make_lease=self.dependencies.lease,
         )
         self.notices.follow(LEASES, keeper.changed.set)
         await nursery.start(keeper.run)

@@ -76,6 +76,7 @@ class LeaseKeeper:
     ready: trio.Event
     drain_of_gateway: Drain
     plans: dict[AccountId, AccountPlan] = field(factory=dict)
+    make_lease: Callable[[Fence, Callable[[], float]], Lease] = Lease
     _held: dict[AccountId, _Held] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     # Something has changed: look now.
@@ -204,7 +205,7 @@ class LeaseKeeper:
                 # Somebody was quicker, or a transaction of the last holder still holds it up.
                 has_all = False
                 continue
-            lease = Lease(Fence(account, self.me.id, new_epoch), self.clock)
+            lease = self.make_lease(Fence(account, self.me.id, new_epoch), self.clock)
             lease.renewed(asked_at)
             # The configuration may have changed meanwhile.
             wanted = self.plans.get(account)
