@@ -23,7 +23,8 @@ _STAMP = re.compile(r"\b(first|end)@(\d+\.\d+)")
 class Answers:
     """What the bot's posts showed and when, by the root of their thread. Times are of the monotonic clock.
 
-    `first` and `whole` are when the model's stamps were seen (`stamped_model.py`), `sent` and `ended` the stamps.
+    `first` and `whole` are when the model's stamps were seen (`stamped_model.py`), `sent` and `ended` the stamps;
+    `whole_posts` are the posts with the last one.
     """
 
     bot_id: str
@@ -32,6 +33,7 @@ class Answers:
     first: dict[str, float] = field(factory=dict)
     ended: dict[str, float] = field(factory=dict)
     whole: dict[str, float] = field(factory=dict)
+    whole_posts: set[str] = field(factory=set)
     ready: threading.Event = field(factory=threading.Event)
 
     def take(self, post: dict[str, Any], now: float) -> None:
@@ -43,6 +45,8 @@ class Answers:
             stamps, times = (self.sent, self.first) if name == "first" else (self.ended, self.whole)
             stamps.setdefault(root, float(stamp))
             times.setdefault(root, now)
+            if name == "end":
+                self.whole_posts.add(post["id"])
 
     async def read(self, base: str, token: str) -> None:
         async with trio_websocket.open_websocket_url(
@@ -76,6 +80,10 @@ class Person:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.http.request(method, f"/api/v4{path}", json=body)
         return answer.raise_for_status().json()
+
+    def succeeds(self, method: str, path: str, body: Any = None) -> bool:
+        """Whether a call is taken: slash commands are not before they are registered."""
+        return self.http.request(method, f"/api/v4{path}", json=body).is_success
 
     def wait(self, is_done: Callable[[], bool], seconds: float) -> bool:
         """Until `is_done`, or for `seconds`; what it said last."""

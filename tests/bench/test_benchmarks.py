@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.bench import catch_up, ignored_posts, quiet_turn, start
+from scripts.bench import catch_up, hour, ignored_posts, quiet_turn, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.deadline(180)]
 
@@ -37,3 +37,10 @@ def test_a_start_in_many_channels() -> None:
     result = start.measure(channels=20, news=2)
     assert [result[name]["catch_up_requests"] for name in ("first", "again", "news")] == [0, 0, 2]
     assert all(result[name]["beyond_catch_up"] <= 10 for name in ("first", "again", "news"))
+
+
+def test_an_hour() -> None:
+    """All that asked was answered, by whichever way it came, and the process was looked at before and after."""
+    result = hour.measure(rounds=2, settled_seconds=0.1)
+    assert (result["answers"], result["unanswered"], result["commands"], result["clicks"]) == (9, 0, 4, 1)
+    assert set(result["growth"]) == {"rss_mib", "tasks", "threads", "files", "sockets"}
