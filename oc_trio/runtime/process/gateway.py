@@ -48,6 +48,7 @@ from oc_trio.runtime.process.admin import AdminInputs, run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
 from oc_trio.runtime.process.lease_keeper import LeaseKeeper
 from oc_trio.runtime.process.preflight import run_preflight
+from oc_trio.runtime.process.refunds import Refunds
 from oc_trio.runtime.process.reload import (
     Changes,
     Placement,
@@ -109,6 +110,7 @@ class Gateway:
     _installation: Installation = field(init=False, default=Installation(""))
     # Accounts whose last run was ended by a failure of the journal, or lost its lease.
     _journal_failed: set[AccountId] = field(init=False, factory=set)
+    _refunds: Refunds = field(init=False)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _running: tuple[Placement, AgentTable, httpx.AsyncClient, trio.Nursery] | None = field(init=False, default=None)
@@ -120,6 +122,7 @@ class Gateway:
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
+        self._refunds = Refunds(self.dependencies.lease_clock)
         # Another id at each start: what an earlier run held ends by itself. Not from `clock.random`: see `run`.
         self.process = ProcessInfo(
             secrets.token_hex(8), socket.gethostname(), os.getpid(), __version__, self.health.started_at
@@ -226,6 +229,7 @@ class Gateway:
             self.dependencies.lease_clock,
             self.ready,
             self.drain,
+            self._refunds,
             wanted,
             make_lease=self.dependencies.lease,
         )
@@ -391,11 +395,11 @@ class Gateway:
         try:
             await self._run_account(plan, drain, lease, store, agents)
         except (StoreError, ExceptionGroup) as problem:
-            if is_journal_failure(problem):
+            if lease.is_sure and is_journal_failure(problem):
                 self._journal_failed.add(plan.id)
             raise
         finally:
-            if not lease.is_sure:
+            if not lease.is_sure and self._refunds.take(plan.id):
                 self._journal_failed.add(plan.id)
 
     async def _run_account(

@@ -17,6 +17,7 @@ from oc_trio.ids import AccountId
 from oc_trio.lease import RENEW_SECONDS, Fence, Lease
 from oc_trio.runtime.account.connection import STANDBY, show_state
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.process.refunds import Refunds
 from oc_trio.runtime.process.reload import Changes
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor
 from oc_trio.store.leases import Leases
@@ -75,6 +76,7 @@ class LeaseKeeper:
     clock: Callable[[], float]
     ready: trio.Event
     drain_of_gateway: Drain
+    refunds: Refunds
     plans: dict[AccountId, AccountPlan] = field(factory=dict)
     make_lease: Callable[[Fence, Callable[[], float]], Lease] = Lease
     _held: dict[AccountId, _Held] = field(init=False, factory=dict)
@@ -243,6 +245,8 @@ class LeaseKeeper:
         for account, held in self._held.items():
             if held.former in alive and held.lease.is_sure:
                 held.former = ""
+                if not self.refunds.take(account):
+                    continue
                 # Beside this task: the journal may make it wait for longer than a lease.
                 nursery.start_soon(self._refund, account, held.lease)
 

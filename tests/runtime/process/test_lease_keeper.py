@@ -246,6 +246,28 @@ async def test_a_machine_that_slept_sends_nothing_before_it_has_asked(
     assert len(logbook.said(STOPPED)) == 1
 
 
+async def test_a_message_at_which_the_process_stands_still_is_given_up(
+    harness: Harness, processes: Processes, logbook: Logbook
+) -> None:
+    """It costs the lease each time, as an outage does; that counts for nothing once in a while only."""
+    one = await processes.start()
+    harness.script = slow
+    post = harness.say("@helper tell me")
+    await harness.until(lambda: harness.stage.requests)
+    losses = 0
+    while await harness.state(post) == "open":
+        await trio.sleep(1.5)
+        one.slept += 60
+        losses += 1
+        await harness.until(lambda after=losses: leases(harness)["default"][1] > after)  # type: ignore[misc]
+        await harness.until(lambda: one.state() == "live")
+        await trio.sleep(0.5)
+    assert await harness.state(post) == "failed: gave up at attempt 3"
+    assert len(harness.stage.requests) == losses == 3
+    assert logbook.said(STOPPED)
+    assert logbook.said("turn ended")
+
+
 async def test_who_is_overtaken_stops_with_its_next_write(
     harness: Harness, processes: Processes, logbook: Logbook
 ) -> None:
