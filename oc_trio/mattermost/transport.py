@@ -48,12 +48,13 @@ _ERROR_LIMIT = 8192
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _FOREIGN = (httpx.TransportError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 _READS = frozenset({"GET", "HEAD"})
-_HEADERS = {
-    "User-Agent": f"oc-trio/{__version__}",
-    "Accept": "*/*",
-    "Accept-Encoding": "gzip, deflate",
-    "Connection": "keep-alive",
-}
+# As bytes and with all that httpx would add: it looks through all headers for each one that it sets.
+_HEADERS = (
+    (b"User-Agent", f"oc-trio/{__version__}".encode()),
+    (b"Accept", b"*/*"),
+    (b"Accept-Encoding", b"gzip, deflate"),
+    (b"Connection", b"keep-alive"),
+)
 
 
 @define(eq=False)
@@ -80,8 +81,12 @@ class MattermostServer:
         extensions: Mapping[str, Any] = MappingProxyType({}),
     ) -> httpx.Request:
         """A request for `/api/v4` + `path`. Raises httpx.InvalidURL."""
-        url, headers = f"{self.base_url}/api/v4{path}", {**_HEADERS, **headers}
-        return httpx.Request(method, url, content=content, params=params, headers=headers, extensions=dict(extensions))
+        url = httpx.URL(f"{self.base_url}/api/v4{path}")
+        raw = [(b"Host", url.netloc), *_HEADERS]
+        raw += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        if isinstance(content, bytes):
+            raw.append((b"Content-Length", b"%d" % len(content)))
+        return httpx.Request(method, url, content=content, params=params, headers=raw, extensions=dict(extensions))
 
 
 @asynccontextmanager
