@@ -16,7 +16,6 @@ from attrs import define, evolve, field
 
 from oc_trio import __version__
 from oc_trio.agent.http_client import open_model_client
-from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.config.show import changed_keys
@@ -24,6 +23,7 @@ from oc_trio.core.membership import ProcessInfo
 from oc_trio.core.relayed import NoticeKind
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
+    CallbackListenFailed,
     ConfigError,
     OcTrioError,
     StoreError,
