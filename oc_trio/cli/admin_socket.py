@@ -53,7 +53,7 @@ def find_socket(config_path: str | None) -> "tuple[Path, tuple[str, ...]]":
     from oc_trio.config.load import load
     from oc_trio.config.paths import state_dir
     from oc_trio.errors import ConfigError
-    from oc_trio.runtime.process.admin import SOCKET, admin_socket
+    from oc_trio.runtime.process.locations import SOCKET, admin_socket
 
     try:
         return admin_socket(load(config_path, os.environ, isolate=True, connect=False)), ()

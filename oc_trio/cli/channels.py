@@ -54,7 +54,7 @@ def status(config_path: str | None, account: str | None, *, as_json: bool, probe
     """
     from oc_trio.cli.admin_socket import NoAnswerError, ask, load_unconnected
     from oc_trio.config.accounts import normalize_account_id
-    from oc_trio.runtime.process.admin import admin_socket
+    from oc_trio.runtime.process.locations import admin_socket
 
     only = normalize_account_id(account) if account else None
     rows = [row for row in _configured(config_path) if only in (None, row["account"])]

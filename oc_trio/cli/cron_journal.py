@@ -58,7 +58,7 @@ async def tell_gateways(store: "Store", loaded: "Loaded") -> bool:
 
     from oc_trio.cli.admin_socket import NoAnswerError, ask
     from oc_trio.core.relayed import NoticeKind
-    from oc_trio.runtime.process.admin import admin_socket
+    from oc_trio.runtime.process.locations import admin_socket
 
     try:
         # It tells the others.

@@ -58,7 +58,7 @@ def with_journal(
     from oc_trio.config.paths import service_state_hint
     from oc_trio.core.cron_jobs import JobRefused
     from oc_trio.errors import ConfigError, MattermostError, OcTrioError, StoreError, StoreUnusable
-    from oc_trio.runtime.process.start import journal_location
+    from oc_trio.runtime.process.locations import journal_location
     from oc_trio.store.location import is_postgres
     from oc_trio.store.store import open_store
 

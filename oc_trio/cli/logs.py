@@ -66,7 +66,7 @@ def print_log(
 ) -> None:
     """Print the lines there are; with `seconds`, ask again so often. Ends the process where nobody answers."""
     from oc_trio.cli.admin_socket import load_unconnected
-    from oc_trio.runtime.process.admin import admin_socket
+    from oc_trio.runtime.process.locations import admin_socket
 
     def show(event: Mapping[str, Any]) -> None:
         click.echo(json.dumps(event, ensure_ascii=False) if as_json else _line(event, plain=plain, is_local=is_local))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def shares_journal(loaded: "Loaded") -> bool:
     """Whether the journal of this configuration may have gateways on other machines."""
-    from oc_trio.runtime.process.start import journal_location
+    from oc_trio.runtime.process.locations import journal_location
     from oc_trio.store.location import is_postgres
 
     return is_postgres(journal_location(loaded, create=False))
@@ -24,7 +24,7 @@ def read_membership(config_path: str | None) -> dict[str, Any] | None:
 
     from oc_trio.config.load import load
     from oc_trio.errors import OcTrioError
-    from oc_trio.runtime.process.start import journal_location
+    from oc_trio.runtime.process.locations import journal_location
     from oc_trio.store.store import open_store
     from oc_trio.telemetry.membership_status import MembershipStatus
 

@@ -34,7 +34,7 @@ def command(config_path: str | None, *, no_wait: bool) -> None:
     from oc_trio.cli.admin_socket import ask_or_exit, send_signal_or_exit
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError
-    from oc_trio.runtime.process.admin import admin_socket
+    from oc_trio.runtime.process.locations import admin_socket
 
     try:
         # Read before anything is stopped: a gateway that runs is worth more than one that can't start.

@@ -31,7 +31,7 @@ def command(backup: Path, config_path: str | None) -> None:
     """
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, StoreError, StoreUnusable
-    from oc_trio.runtime.process.start import journal_location
+    from oc_trio.runtime.process.locations import journal_location
     from oc_trio.store.location import is_postgres
     from oc_trio.store.lock import file_lock
 

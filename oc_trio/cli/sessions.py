@@ -130,7 +130,7 @@ def stop(key: str, config_path: str | None, account: str | None, *, as_json: boo
     the configuration is wrong.
     """
     from oc_trio.cli.admin_socket import NoAnswerError, act, load_unconnected
-    from oc_trio.runtime.process.admin import admin_socket
+    from oc_trio.runtime.process.locations import admin_socket
 
     # Session keys are lower case.
     fields, loaded = (

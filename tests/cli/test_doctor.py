@@ -11,7 +11,7 @@ import trio
 
 from oc_trio.runtime.operator.checks.state import space_level
 from oc_trio.runtime.operator.findings import Level
-from oc_trio.runtime.process.start import JOURNAL
+from oc_trio.runtime.process.locations import JOURNAL
 from oc_trio.store.store import open_store
 from tests.cli.sandbox_server import MODEL, Server, a_server
 

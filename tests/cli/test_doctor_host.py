@@ -25,7 +25,7 @@ from oc_trio.runtime.operator.checks.host import (
     duration,
 )
 from oc_trio.runtime.operator.checks.state import state_directory, state_files
-from oc_trio.runtime.process.start import JOURNAL
+from oc_trio.runtime.process.locations import JOURNAL
 from oc_trio.store.store import open_store
 from tests.cli.front import a_front
 from tests.cli.sandbox_server import MODEL, Server, a_server

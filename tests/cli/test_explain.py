@@ -9,7 +9,7 @@ import trio
 
 from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, ChannelId, UserId
-from oc_trio.runtime.process.start import JOURNAL
+from oc_trio.runtime.process.locations import JOURNAL
 from oc_trio.store.admission import Admission
 from oc_trio.store.store import open_store
 from tests.cli.sandbox_server import Server, a_server

@@ -15,7 +15,7 @@ from oc_trio.cli.main import main
 from oc_trio.core.ledger import OutboxKind, OutboxRow, Source, failed
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AccountId, AgentId, ChannelId, OutboxId, PostId, SessionKey, TurnId, UserId
-from oc_trio.runtime.process.start import JOURNAL
+from oc_trio.runtime.process.locations import JOURNAL
 from oc_trio.store.admission import Admission
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.turns import Turn

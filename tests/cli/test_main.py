@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,19 @@ def test_help_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Connect a self-hosted Mattermost to AI agents." in done.stdout
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+def test_what_asks_the_gateway_does_not_load_it(tmp_path: Path) -> None:
+    """Scripts ask for the status every few seconds."""
+    code = "import sys; from oc_trio.cli.main import main; main(['status'], standalone_mode=False)"
+    shown = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, check=False, env=env, cwd=tmp_path
+    )
+    loaded = set(done.stdout.split())
+    assert "oc_trio.cli.status" in loaded, done.stderr
+    assert not loaded & {"quart", "hypercorn", "oc_trio.runtime.process.gateway"}
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from oc_trio.runtime.process.start import JOURNAL
+from oc_trio.runtime.process.locations import JOURNAL
 from tests.e2e.deployment import Child, open_deployment, spawn
 
 pytestmark = pytest.mark.e2e

@@ -14,6 +14,7 @@ from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.live_accounts import LiveAccounts
 from oc_trio.runtime.account.round_trips import RoundTrip
 from oc_trio.runtime.handlers.relay import Relay
+from oc_trio.runtime.process.locations import admin_socket
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
@@ -26,18 +27,11 @@ if TYPE_CHECKING:
 
 log = get_logger(part="admin")
 
-SOCKET = "admin.sock"
 # The HTTP server costs tens of milliseconds to import: after the first account is live, or at the latest then.
 LATEST_START_SECONDS = 2.0
 FEED_RESTART_SECONDS = 5.0
 # In place of an account, in the count of defects.
 PAGE = AccountId("")
-
-
-def admin_socket(loaded: Loaded) -> Path:
-    """Where the gateway of this configuration listens for commands of this machine."""
-    named = loaded.config.gateway.admin.socket
-    return Path(named).expanduser() if named else loaded.state_dir / SOCKET
 
 
 @frozen(eq=False)

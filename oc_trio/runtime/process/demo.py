@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.runtime.process.start import JOURNAL
+from oc_trio.runtime.process.locations import JOURNAL
 
 # Seconds between the words of a scripted answer: slow enough to watch it grow, quick enough not to bore.
 TOKEN_DELAY = 0.06

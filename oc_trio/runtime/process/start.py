@@ -7,19 +7,14 @@ from oc_trio.config.gateway import LogFormat
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.config.telemetry import otel_secrets, wants_otel
-from oc_trio.errors import ConfigError, Problem, StoreError
+from oc_trio.errors import ConfigError, Problem
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.clock import Clock
-from oc_trio.runtime.process.admin import SOCKET
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.store.state_files import state_dir_problem
+from oc_trio.runtime.process.locations import journal_location
 from oc_trio.telemetry.log import Redactor, configure, get_logger
 from oc_trio.telemetry.log_tail import LogTail
 from oc_trio.telemetry.tracing import NO_TRACER, Tracer
-
-JOURNAL = "journal.sqlite3"
-# Everything that is kept in the state directory under a fixed name.
-_OWN_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SOCKET)
 
 
 def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
@@ -73,26 +68,3 @@ def _tracer(loaded: Loaded, environ: Mapping[str, str]) -> Tracer:
     except ValueError as problem:
         # The SDK reads more variables than are known here; of some it refuses the value.
         raise ConfigError(Problem("telemetry.otel", str(problem), "mend or unset that variable")) from problem
-
-
-def journal_location(loaded: Loaded, *, create: bool = True) -> str:
-    """The PostgreSQL URL, or the SQLite file in the state directory, which is made if need be.
-
-    Raises StoreError, and ConfigError where other users could change what is in the state directory.
-    """
-    problem_text = state_problem(loaded)
-    if problem_text:
-        raise ConfigError(Problem("state directory", problem_text))
-    if loaded.config.store.url:
-        return loaded.config.store.url.reveal()
-    if create:
-        try:
-            loaded.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as problem:
-            raise StoreError(f"the state directory {loaded.state_dir} can't be made: {problem.strerror}") from problem
-    return str(loaded.state_dir / JOURNAL)
-
-
-def state_problem(loaded: Loaded) -> str:
-    """Why the state directory must not be used as it is; empty when it is fit."""
-    return state_dir_problem(loaded.state_dir, _OWN_FILES)

@@ -11,7 +11,8 @@ import trio
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.runtime.account.dependencies import Dependencies
-from oc_trio.runtime.process.admin import AdminInputs, admin_socket, run_admin
+from oc_trio.runtime.process.admin import AdminInputs, run_admin
+from oc_trio.runtime.process.locations import admin_socket
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics

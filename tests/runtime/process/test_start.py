@@ -13,7 +13,8 @@ from oc_trio.config.document import Document
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded, build
 from oc_trio.errors import ConfigError, StoreError
-from oc_trio.runtime.process.start import JOURNAL, journal_location, prepare
+from oc_trio.runtime.process.locations import JOURNAL, journal_location
+from oc_trio.runtime.process.start import prepare
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.otel import OtelTracer
 from oc_trio.telemetry.tracing import NO_TRACER

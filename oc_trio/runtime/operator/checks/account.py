@@ -26,7 +26,7 @@ from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.second_gateway_check import second_gateway_findings
 from oc_trio.runtime.operator.setup.server_address import find_server
 from oc_trio.runtime.operator.slash_audit import skill_folders
-from oc_trio.runtime.process.start import journal_location, state_problem
+from oc_trio.runtime.process.locations import journal_location, state_problem
 from oc_trio.runtime.tools.skills import find_skills
 from oc_trio.store.store import open_store
 

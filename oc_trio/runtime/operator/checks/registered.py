@@ -20,8 +20,7 @@ from oc_trio.runtime.handlers.callback_urls import CallbackPlan
 from oc_trio.runtime.operator.checks.state import has_journal
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.running_gateway import GatewaySilent, ask_gateway
-from oc_trio.runtime.process.admin import admin_socket
-from oc_trio.runtime.process.start import journal_location
+from oc_trio.runtime.process.locations import admin_socket, journal_location
 from oc_trio.store.store import open_store
 
 _ASK_SECONDS = 5.0

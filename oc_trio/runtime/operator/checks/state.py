@@ -14,7 +14,7 @@ from oc_trio.errors import ConfigError, StoreError
 from oc_trio.runtime.operator.checks.jobs import check_jobs
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.repairs import close_to_others
-from oc_trio.runtime.process.start import JOURNAL, journal_location, state_problem
+from oc_trio.runtime.process.locations import JOURNAL, journal_location, state_problem
 from oc_trio.store.sqlite import is_there
 from oc_trio.store.store import open_store
 
