@@ -5,8 +5,9 @@ One JSON line comes out. `first_text_s` and `final_s` run from the moment of pos
 journal's thread took. `floor` holds the same figures for
 scripts/bench/floor.py, run just before on the same sandbox and model server. Each of the four is its own process.
 
-With `--live N` it measures many long answers at once instead: the edits per second while all N drafts are live, and
-how long after the model's end a reader has the whole answer (`final_after_end_s`).
+With `--live N` it measures many long answers at once instead: how long after the model's first token a reader sees any
+text (`first_after_token_s`), the edits per second while all N drafts are live, how long after the model's end a reader
+has the whole answer (`final_after_end_s`), and how much of a core that takes (`cores`).
 """
 
 import argparse
@@ -114,6 +115,7 @@ class LiveReader:
         self.bot_id, self.threads = bot_id, threads
         self.finished = trio.Event()
         self.begun: dict[str, float] = {}
+        self.waited: dict[str, float] = {}
         self.late: dict[str, float] = {}
         self.ended_at = math.inf
         self.edits: list[float] = []
@@ -124,6 +126,9 @@ class LiveReader:
         self.begun.setdefault(post["root_id"], now)
         if event == "post_edited":
             self.edits.append(now)
+        first = post["message"].partition(" ")[0]
+        if first.startswith("first@"):
+            self.waited.setdefault(post["root_id"], now - float(first.removeprefix("first@")))
         last = post["message"].rsplit(" ", 1)[-1]
         if last.startswith("end@") and post["root_id"] not in self.late:
             stamp = float(last.removeprefix("end@"))
@@ -165,7 +170,7 @@ async def live(base: str, world: dict[str, Any], args: argparse.Namespace, pid: 
         trio.open_nursery() as nursery,
     ):
         await nursery.start(reader.read, base, world["token"])
-        calls_before, cpu_before = await bot_calls(api, world), cpu_seconds(pid)
+        calls_before, cpu_before, began = await bot_calls(api, world), cpu_seconds(pid), time.monotonic()
         for number in range(args.live):
             message = f"@{world['bot_name']} question {number}"
             answer = await api.post("/api/v4/posts", json={"channel_id": world["channel_id"], "message": message})
@@ -175,6 +180,7 @@ async def live(base: str, world: dict[str, Any], args: argparse.Namespace, pid: 
             await reader.finished.wait()
         await trio.sleep(1.0)
         cpu, calls = cpu_seconds(pid) - cpu_before, await bot_calls(api, world) - calls_before
+        wall = time.monotonic() - began
         nursery.cancel_scope.cancel()
     seconds, edits = reader.plateau()
     return {
@@ -182,7 +188,12 @@ async def live(base: str, world: dict[str, Any], args: argparse.Namespace, pid: 
         "plateau_s": round(seconds, 1),
         "edits_per_s": round(edits / seconds, 1) if seconds else 0.0,
         "edits_per_turn": round(len(reader.edits) / args.live, 1),
+        "first_after_token_s": {
+            **spread(list(reader.waited.values())),
+            "max": round(max(reader.waited.values(), default=0.0), 3),
+        },
         "final_after_end_s": spread(list(reader.late.values())),
+        "cores": round(cpu / wall, 2),
         "cpu_ms_per_turn": round(cpu * 1000 / args.live, 1),
         "calls_per_turn": round(calls / args.live, 1),
         "peak_rss_mib": round(peak_rss_mib(pid), 1),
@@ -230,6 +241,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["partial", "block", "progress", "off"], default="")
     parser.add_argument("--live", type=int, default=0, help="this many long answers at once instead")
     parser.add_argument("--seconds", type=float, default=40.0, help="with --live: how long each answer takes")
+    parser.add_argument("--rate", type=float, default=30.0, help="with --live: tokens per second of each answer")
     parser.add_argument("--ramp", type=float, default=10.0, help="with --live: seconds in which they begin")
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait for the last answer")
     parser.add_argument("--verbose", action="store_true", help="the gateway's log on stderr")
@@ -244,7 +256,7 @@ def main() -> None:
         str(args.delay_ms),
     )
     if args.live:
-        words = ("--tokens", str(int(args.seconds * 2)), "--delay-ms", "500")
+        words = ("--tokens", str(int(args.seconds * args.rate)), "--rate", str(args.rate))
         model_command = (str(HERE / "live_model.py"), *words)
     with sandbox as server, process(*model_command) as model:
         assert server.stdout is not None
