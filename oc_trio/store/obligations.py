@@ -55,10 +55,11 @@ def close(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int) -> i
 
 
 def _close_with_notice(tx: Tx, ids: tuple[ObligationId, ...], outcome: Outcome, at: int, notice: OutboxRow) -> int:
-    moved = close(tx, ids, outcome, at)
-    if moved:
-        put(tx, notice)
-    return moved
+    # The notice's post is found by the columns of that one: see `notices`.
+    if not tx.one("SELECT 1 FROM obligations WHERE id = ? AND state = 'open'", ids[0]):
+        return 0
+    put(tx, notice)
+    return close(tx, ids, outcome, at)
 
 
 def of_turn(tx: Tx, turn: TurnId) -> tuple[Obligation, ...]:
@@ -88,6 +89,14 @@ class Obligations:
         )
         return obligation_of(row) if row else None
 
+    async def still_open(self, ids: Iterable[ObligationId]) -> frozenset[ObligationId]:
+        """Those that have not ended."""
+        wanted = tuple(ids)
+        rows = await self._engine.run(
+            lambda tx: tx.all("SELECT id FROM obligations WHERE id IN (??) AND state = 'open'", wanted)
+        )
+        return frozenset(ObligationId(row[0]) for row in rows)
+
     async def close(self, ids: Iterable[ObligationId], outcome: Outcome, at: int) -> int:
         """Moves the open ones of `ids` to a terminal state; returns how many. One that has ended keeps its outcome."""
         obligations = tuple(ids)
@@ -95,7 +104,7 @@ class Obligations:
 
     async def close_with_notice(self, ids: Iterable[ObligationId], outcome: Outcome, at: int, notice: OutboxRow) -> int:
         """As `close`, and queues `notice` in the same transaction, so that no message is both answered and
-        reported as unanswered. If none was open, the notice is not queued.
+        reported as unanswered. The notice is named after the first of `ids`: nothing is done if that has ended.
         """
         obligations = tuple(ids)
         return await self._engine.run(lambda tx: _close_with_notice(tx, obligations, outcome, at, notice))

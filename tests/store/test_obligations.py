@@ -158,3 +158,13 @@ async def test_nothing_is_said_of_what_has_ended(store: Store) -> None:
     await store.obligations.close([owed.id], cancelled("deleted"), 40)
     assert await store.obligations.close_with_notice([owed.id], failed("crowded out"), 50, notice(owed)) == 0
     assert await store.outbox.unfinished(ACCOUNT) == ()
+
+
+async def test_words_are_not_named_after_what_has_ended(store: Store) -> None:
+    """Their post could not be noted with the others: nothing is done, and who asks names them after an open one."""
+    deleted, waiting = await owe(store, "p1"), await owe(store, "p2")
+    await store.obligations.close([deleted.id], cancelled("deleted"), 40)
+    ids, crowded = [deleted.id, waiting.id], failed("crowded out")
+    assert await store.obligations.close_with_notice(ids, crowded, 50, notice(deleted)) == 0
+    assert await store.obligations.still_open(ids) == {waiting.id}
+    assert await store.outbox.unfinished(ACCOUNT) == ()

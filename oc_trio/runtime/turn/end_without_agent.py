@@ -4,7 +4,7 @@ For turns that nobody waits for any more, for messages that get no turn, and for
 several crashes of the process. Posts that people have read stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from attrs import evolve
@@ -52,11 +52,9 @@ async def settle(services: AccountServices, jobs: Sequence[Job], reason: str) ->
 async def _settle(services: AccountServices, jobs: Sequence[Job], reason: str) -> None:
     outcome = cancelled(reason)
     if reason == QUEUE_OVERFLOW:
-        what = "A message was" if len(jobs) == 1 else f"{len(jobs)} messages were"
-        sentence = f"⚠️ {what} left unanswered, because {QUEUE_OVERFLOW}. Please ask again."
-        outcome = await _end_with_notice(services, jobs, sentence, reason)
+        outcome = await _end_with_notice(services, jobs, _crowded_out, reason)
     elif reason == DEFECT:
-        outcome = await _end_with_notice(services, jobs, SORRY, reason)
+        outcome = await _end_with_notice(services, jobs, lambda _count: SORRY, reason)
     else:
         await services.store.obligations.close([job.obligation.id for job in jobs], outcome, services.clock.now_ms())
     services.metrics.obligations.labels(services.account, outcome.state.value).inc(len(jobs))
@@ -66,6 +64,11 @@ async def _settle(services: AccountServices, jobs: Sequence[Job], reason: str) -
         turn = await services.store.turns.get(turn_id)
         if turn is not None and not turn.ended_at:
             await end_orphan(services, turn, reason)
+
+
+def _crowded_out(count: int) -> str:
+    what = "A message was" if count == 1 else f"{count} messages were"
+    return f"⚠️ {what} left unanswered, because {QUEUE_OVERFLOW}. Please ask again."
 
 
 async def end_orphan(services: AccountServices, turn: Turn, reason: str) -> bool:
@@ -90,7 +93,7 @@ async def give_up(
     """
     turn = await services.store.turns.get(turn_id) if turn_id is not None else None
     if turn is None or turn.ended_at:
-        outcome = await _end_with_notice(services, jobs, sentence, reason)
+        outcome = await _end_with_notice(services, jobs, lambda _count: sentence, reason)
     else:
         draft = await _seal(services, turn, sentence)
         # Not one of the turn's rows: a repetition of this would retract it together with them (see `_seal`).
@@ -166,20 +169,28 @@ async def _record_sentence(services: AccountServices, turn: Turn, sentence: str)
         )
 
 
-async def _end_with_notice(services: AccountServices, jobs: Sequence[Job], sentence: str, reason: str) -> Outcome:
+async def _end_with_notice(
+    services: AccountServices, jobs: Sequence[Job], sentence: Callable[[int], str], reason: str
+) -> Outcome:
     """End the obligations of messages that have no turn, and post a notice. Both are recorded in one transaction: a
-    restart posts the notice and answers none of the messages.
+    restart posts the notice and answers none of the messages. `sentence` is for so many messages.
     """
-    first = jobs[0]
-    root_id = first.inbound.reply_root or first.inbound.root_id
-    message = _notice(first, notice_id(first.obligation.id), root_id, sentence)
-    ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
-    row = row_of(message, services.account, services.delivery.bot_id, now)
-    if not await services.store.obligations.close_with_notice(ids, failed(reason), now, row):
-        return failed(reason)  # the messages were deleted meanwhile
+    obligations, is_ended = services.store.obligations, False
+    while not is_ended:
+        # People may have deleted some while they waited, and may in this moment.
+        still_open = await obligations.still_open(job.obligation.id for job in jobs)
+        jobs = [job for job in jobs if job.obligation.id in still_open]
+        if not jobs:
+            return failed(reason)
+        first = jobs[0]
+        root_id = first.inbound.reply_root or first.inbound.root_id
+        message = _notice(first, notice_id(first.obligation.id), root_id, sentence(len(jobs)))
+        ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
+        row = row_of(message, services.account, services.delivery.bot_id, now)
+        is_ended = bool(await obligations.close_with_notice(ids, failed(reason), now, row))
     outcome = await _post_notice(services, message, reason)
     if not outcome.posts:
-        await services.store.obligations.note_refusal(message.id, outcome.reason)
+        await obligations.note_refusal(message.id, outcome.reason)
     return outcome
 
 
