@@ -2,8 +2,11 @@
 
 One JSON object comes out. `turns` has turns per second with 1, 2 and 4 processes and as many accounts; chat server,
 model and load are one more process, so the growth ends where the machine's `cores` are in use (`cores_used`, without
-PostgreSQL). `takeover` is from SIGKILL of the process that writes an answer: `lease_s` until another one serves the
-account, `post_s` until it writes to Mattermost, `answer_s` until the answer is whole, in the same post.
+PostgreSQL). It says something on a quiet machine only: where the processes waited for a processor longer than they had
+one (`waited_per_cpu` above 1), it is that of the other load.
+
+`takeover` is from SIGKILL of the process that writes an answer: `lease_s` until another one serves the account,
+`post_s` until it writes to Mattermost, `answer_s` until the answer is whole; `moved` answers ended in another post.
 `idle` is what a process takes while nobody writes: with an account, and as a standby; statements are counted in
 PostgreSQL's log.
 
@@ -83,6 +86,7 @@ async def measure_turns(count: int, turns: int) -> dict[str, float]:
             await wait_spread(fleet)
             await trio.sleep(3.0)
             cpu_before, own_before = sum(each.cpu_seconds() for each in fleet.gateways), time.process_time()
+            wait_before = sum(each.cpu_wait_seconds() for each in fleet.gateways)
             began, total = time.monotonic(), count * turns
             for number in range(total):
                 bot = fleet.chat.bots[number % count]
@@ -93,10 +97,12 @@ async def measure_turns(count: int, turns: int) -> dict[str, float]:
             seconds = time.monotonic() - began
             cpu = sum(each.cpu_seconds() for each in fleet.gateways) - cpu_before
             own = time.process_time() - own_before
+            waited = sum(each.cpu_wait_seconds() for each in fleet.gateways) - wait_before
     return {
         "per_second": round(total / seconds, 1),
         "cpu_ms_per_turn": round(cpu * 1000 / total, 1),
         "cores_used": round((cpu + own) / seconds, 2),
+        "waited_per_cpu": round(waited / cpu, 2),
     }
 
 
@@ -162,7 +168,7 @@ async def measure_idle(seconds: float) -> dict[str, Any]:
             before = holder.cpu_seconds(), standby.cpu_seconds(), _statements(log)
             await trio.sleep(seconds)
             after = holder.cpu_seconds(), standby.cpu_seconds(), _statements(log)
-            connections = await fleet.database.connections() - 1
+            connections, rss_mib = await fleet.database.connections() - 1, holder.rss_mib()
     return {
         "seconds": seconds,
         "cpu_s_per_hour": {
@@ -171,7 +177,7 @@ async def measure_idle(seconds: float) -> dict[str, Any]:
         },
         "statements_per_minute_and_process": round((after[2] - before[2]) * 60 / seconds / 2),
         "connections_per_process": round(connections / 2, 1),
-        "rss_mib": round(holder.rss_mib() or 0),
+        "rss_mib": round(rss_mib),
     }
 
 
@@ -188,7 +194,7 @@ def _statements(log: Path) -> int:
 
 
 async def main(args: argparse.Namespace) -> dict[str, Any]:
-    result: dict[str, Any] = {"cores": os.cpu_count()}
+    result: dict[str, Any] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
     if args.turns:
         result["turns"] = {}
         for count in PROCESSES:

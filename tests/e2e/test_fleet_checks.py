@@ -83,12 +83,22 @@ def test_an_open_obligation() -> None:
 
 
 def test_several_tries() -> None:
-    """That a message was given up is right after two crashes, and a problem after one."""
-    crash = GOOD.faults[0]
-    posted = {BOT: posts(*WHOLE[:2], "answer q1:\n\nI could not answer this, after several tries.", WHOLE[3])}
-    (found,) = problems(evolve(GOOD, posts=posted))
-    assert found.startswith("q1 (reply of bot1) has half an answer")
-    assert problems(evolve(GOOD, posts=posted, faults=(crash, evolve(crash, at=40_000, pid=9)))) == []
+    """That a message was given up is right where its holder died twice meanwhile, and a problem otherwise."""
+    text = "answer q1:\n\nI could not answer this, after several tries."
+    posted = posts(*WHOLE[:2], text, WHOLE[3])
+    posted[2].update_at = 60_000
+    given_up = evolve(GOOD, posts={BOT: posted})
+    first = GOOD.faults[0]
+    complaint = "q1 (reply of bot1) has half an answer"
+
+    def found(*more: Fault) -> list[str]:
+        return problems(evolve(given_up, faults=(first, *more)))
+
+    assert found(evolve(first, at=40_000, pid=8)) == []
+    assert found()[0].startswith(complaint)
+    assert found(evolve(first, at=40_000, pid=9))[0].startswith(complaint)  # a process that did not serve the bot
+    assert found(Fault("database", "database", 40_000, 3.0))[0].startswith(complaint)
+    assert found(evolve(first, at=70_000, pid=8))[0].startswith(complaint)  # afterwards
 
 
 def test_missing_records() -> None:

@@ -24,6 +24,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = {size}
 server_check_delay = 0
+server_login_retry = 1
 """
 
 
@@ -32,8 +33,8 @@ def program() -> str | None:
 
 
 @contextmanager
-def open_pooler(cluster: Cluster) -> Iterator[str]:
-    """The URL of a new, empty database behind the pooler."""
+def open_pooler(cluster: Cluster, size: int = SERVER_CONNECTIONS) -> Iterator[str]:
+    """The URL of a new, empty database behind the pooler, which has `size` connections to the server."""
     path = program()
     assert path is not None
     with psycopg.connect(cluster.url(), autocommit=True) as connection:
@@ -44,7 +45,7 @@ def open_pooler(cluster: Cluster) -> Iterator[str]:
         # By its own option: under runuser it would outlive a kill.
         user = as_server_user(directory)[2:3]
         file = directory / "pgbouncer.ini"
-        file.write_text(_CONFIGURATION.format(cluster=cluster.directory, directory=directory, size=SERVER_CONNECTIONS))
+        file.write_text(_CONFIGURATION.format(cluster=cluster.directory, directory=directory, size=size))
         command = [path, "-q", *(["-u", *user] if user else []), str(file)]
         with subprocess.Popen(command, cwd=directory) as process:
             try:

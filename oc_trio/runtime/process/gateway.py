@@ -232,6 +232,7 @@ class Gateway:
             self._refunds,
             wanted,
             make_lease=self.dependencies.lease,
+            journal_failed=self._journal_failed,
         )
         self.notices.follow(LEASES, keeper.changed.set)
         await nursery.start(keeper.run)

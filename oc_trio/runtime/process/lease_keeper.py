@@ -64,7 +64,8 @@ class _Held:
 class LeaseKeeper:
     """See `runtime.process.reload.Placement`. `clock` is that of leases.
 
-    `ready` is set when other processes serve what this one could.
+    `ready` is set when other processes serve what this one could. `journal_failed` are accounts that ended by a failure
+    of the journal, and have not gone on since.
     """
 
     leases: Leases
@@ -79,6 +80,7 @@ class LeaseKeeper:
     refunds: Refunds
     plans: dict[AccountId, AccountPlan] = field(factory=dict)
     make_lease: Callable[[Fence, Callable[[], float]], Lease] = Lease
+    journal_failed: set[AccountId] = field(factory=set)
     _held: dict[AccountId, _Held] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     # Something has changed: look now.
@@ -109,6 +111,8 @@ class LeaseKeeper:
         """Give everything back, so that others need not wait; call it when all accounts have ended. Ends `run`."""
         # A look that came later would put this process on the list again.
         self._scope.cancel()
+        for account, held in tuple(self._held.items()):
+            await self._settle(account, held.lease)
         with trio.move_on_after(GIVE_BACK_SECONDS):
             try:
                 await self.leases.leave(self.me.id)
@@ -277,6 +281,7 @@ class LeaseKeeper:
                 break
             held.plan, held.next_plan = held.next_plan, None
         if lease.is_sure:
+            await self._settle(account, lease)
             await self._give_back(account, lease)
         # Only now: until its tasks have ended, the account can't be served here again.
         del self._held[account]
@@ -284,6 +289,15 @@ class LeaseKeeper:
         self.health.forget(account)
         self._show_standby()
         self.changed.set()
+
+    async def _settle(self, account: AccountId, lease: Lease) -> None:
+        """The account moves before it went on here after a failure of the journal: the next process knows nothing of
+        that, and would count what it was working on as another attempt.
+        """
+        if account in self.journal_failed and lease.is_sure:
+            with trio.move_on_after(GIVE_BACK_SECONDS):
+                await self._refund(account, lease)
+            self.journal_failed.discard(account)
 
     async def _give_back(self, account: AccountId, lease: Lease) -> None:
         lease.lose("it was given back")

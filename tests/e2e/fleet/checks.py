@@ -111,19 +111,36 @@ def _one(
     question: Question, heads: Sequence[PostRecord], notes: Sequence[PostRecord], observed: Observed
 ) -> Iterator[str]:
     name = f"q{question.number} ({question.kind} of {question.bot})"
-    # A message during which the process died twice is not tried a third time.
-    is_tried = sum(fault.kind in CRASHES and fault.at > question.asked_at for fault in observed.faults) >= 2
     if not heads:
-        if not (is_tried and any(GAVE_UP in post.message for post in observed.posts[question.bot])):
+        if not any(_may_give_up(question, post, observed) for post in observed.posts[question.bot]):
             yield f"{name} has no answer"
     elif len(heads) > 1:
         yield f"{name} is answered {len(heads)} times: {[post.message[-40:] for post in heads]}"
-    elif not (is_complete(question.number, heads[0].message) or (is_tried and GAVE_UP in heads[0].message)):
+    elif not (is_complete(question.number, heads[0].message) or _may_give_up(question, heads[0], observed)):
         yield f"{name} has half an answer: {heads[0].message[-60:]!r}"
     if question.has_note and len(notes) > 1:
         yield f"{name} was noted {len(notes)} times: a completed tool call was repeated"
     if question.has_note and heads and not notes:
         yield f"{name} was never noted"
+
+
+def _may_give_up(question: Question, post: PostRecord, observed: Observed) -> bool:
+    """Whether the post says so, and the process that served the bot had trouble of its own twice meanwhile. A restart
+    of the database is not such a thing, nor is what happens to other processes.
+    """
+    if GAVE_UP not in post.message:
+        return False
+    ended_at = max(post.create_at, post.update_at)
+    return sum(_is_holders(fault, question, ended_at, observed) for fault in observed.faults) >= 2
+
+
+def _is_holders(fault: Fault, question: Question, ended_at: int, observed: Observed) -> bool:
+    if fault.kind not in CRASHES or fault.at > ended_at or fault.at + fault.seconds * 1000 < question.asked_at:
+        return False
+    ours = [change for change in observed.lease_changes if change.account == question.bot]
+    before = [change for change in ours if change.at <= fault.at]
+    during = [change for change in ours if fault.at < change.at <= fault.at + fault.seconds * 1000]
+    return fault.pid in {change.pid for change in (*before[-1:], *during)}
 
 
 def _order(observed: Observed) -> Iterator[str]:

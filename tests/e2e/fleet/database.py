@@ -1,17 +1,20 @@
 """The database of a fleet: PostgreSQL, a proxy to it for each gateway, and who held which lease when."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import trio
 from attrs import define, field, frozen
 
 from tests.store.cluster import Cluster, binaries, open_cluster
+from tests.store.pooler import open_pooler
 
 T = TypeVar("T")
-SCHEMA = "fleet"
+# Of PgBouncer to the server: fewer than three gateways hold of theirs.
+POOL_SIZE = 6
 # Not synchronous_commit=off: a crash of the server would then forget what it has confirmed, a whole admission.
 SETTINGS = ("fsync=off", "max_connections=60")
 # What the leases were at each change, by the database's clock; a trigger fills it.
@@ -59,6 +62,7 @@ class DatabaseProxy:
     """A TCP port on loopback before the database's unix socket. Cut: nobody gets through. Silent: nothing moves."""
 
     socket_path: str
+    database: str
     port: int = 0
     is_cut: bool = False
     _moving: trio.Event = field(factory=trio.Event)
@@ -106,17 +110,19 @@ class DatabaseProxy:
 
 @define(eq=False)
 class FleetDatabase:
-    """A cluster with one schema."""
+    """A cluster with one database `name`; gateways reach it by `socket_path`, the server's or PgBouncer's."""
 
     cluster: Cluster
+    name: str
+    socket_path: str
     _nursery: trio.Nursery
 
     @property
     def url(self) -> str:
-        return self.cluster.url(SCHEMA)
+        return f"postgresql:///{self.name}?host={self.cluster.directory}&user=oc"
 
     async def proxy(self) -> DatabaseProxy:
-        proxy = DatabaseProxy(str(self.cluster.directory / ".s.PGSQL.5432"))
+        proxy = DatabaseProxy(self.socket_path, self.name)
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         proxy.port = listener.socket.getsockname()[1]
         await self._nursery.start(trio.serve_listeners, proxy.serve, [listener])
@@ -178,13 +184,25 @@ def _connections(connection: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+@contextmanager
+def _open_server(cluster: Cluster, *, pooled: bool) -> Iterator[tuple[str, str]]:
+    """The name of an empty database, and the socket of the server or pooler that leads to it."""
+    if pooled:
+        with open_pooler(cluster, POOL_SIZE) as url:
+            parts = urlsplit(url)
+            query = parse_qs(parts.query)
+            yield parts.path.strip("/"), f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+        return
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
+        connection.execute(b"CREATE DATABASE fleet")
+    yield "fleet", f"{cluster.directory}/.s.PGSQL.5432"
+
+
 @asynccontextmanager
-async def open_database() -> AsyncIterator[FleetDatabase]:
+async def open_database(*, pooled: bool = False) -> AsyncIterator[FleetDatabase]:
     programs = binaries()
     assert programs is not None, "PostgreSQL's server binaries (initdb, pg_ctl) are not installed"
-    with open_cluster(programs, *SETTINGS) as cluster:
-        with psycopg.connect(cluster.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {SCHEMA}".encode())
+    with open_cluster(programs, *SETTINGS) as cluster, _open_server(cluster, pooled=pooled) as (name, socket_path):
         async with trio.open_nursery() as nursery:
-            yield FleetDatabase(cluster, nursery)
+            yield FleetDatabase(cluster, name, socket_path, nursery)
             nursery.cancel_scope.cancel()

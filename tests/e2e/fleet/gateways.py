@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
 from collections import Counter
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,12 @@ _TEMPORARY = {69, 75}
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that stays free while its gateway is down: none of those that outgoing connections get."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @define(eq=False)
@@ -112,6 +117,14 @@ class GatewayProcess:
         except OSError:
             return 0.0
         return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def cpu_wait_seconds(self) -> float:
+        """How long its threads were ready to run, and had no processor."""
+        try:
+            stats = [path.read_text().split() for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat")]
+        except OSError:
+            return 0.0
+        return sum(int(stat[1]) for stat in stats) / 1e9
 
     def cpu_seconds(self) -> float:
         try:

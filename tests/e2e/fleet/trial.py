@@ -95,6 +95,7 @@ class Options:
     fault_pause: tuple[float, float] = (3.0, 6.0)
     weights: dict[str, int] = field(factory=lambda: dict(WEIGHTS))
     has_callbacks: bool = True
+    pooled: bool = False
 
 
 @frozen
@@ -140,7 +141,7 @@ def connected(gateways: list[GatewayProcess]) -> set[str]:
 async def open_fleet(folder: Path, options: Options) -> AsyncIterator[Fleet]:
     """Start everything, and wait until every account is live."""
     model = SlowModel(options.words, options.delay)
-    async with open_database() as database, trio.open_nursery() as nursery:
+    async with open_database(pooled=options.pooled) as database, trio.open_nursery() as nursery:
         chat = await open_chat(nursery, options.accounts)
         config = Config()
         config.bind, config.errorlog, config.graceful_timeout = ["127.0.0.1:0"], None, 0.2
@@ -198,7 +199,7 @@ def _config_text(
         model=f"{model_url}/v1",
         port=gateway.port,
         admin_port=gateway.admin_port,
-        store=f"postgresql://oc@127.0.0.1:{proxy.port}/postgres?options=-csearch_path%3Dfleet",
+        store=f"postgresql://oc@127.0.0.1:{proxy.port}/{proxy.database}",
         more=HOOKS if options.has_callbacks else "",
     )
 
@@ -297,7 +298,6 @@ def _numbers(observed: Observed, load: Load, fleet: Fleet) -> dict[str, Any]:
         "kinds": dict(Counter(question.kind for question in observed.questions)),
         "answers": len(answered(observed.posts)),
         "given_up": given_up(observed.posts),
-        "model_requests_cut": fleet.model.aborted,
         "faults": dict(Counter(fault.kind for fault in observed.faults)),
         "lease_changes": len(observed.lease_changes),
         "writes_checked": len(observed.writes),

@@ -8,8 +8,9 @@ import trio
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Pause, Say
 from oc_trio.config.load import Loaded
+from oc_trio.ids import AccountId
 from oc_trio.lease import LEASE_SECONDS, MARGIN_SECONDS, RENEW_SECONDS
-from oc_trio.runtime.process.lease_keeper import OVERDUE_SECONDS
+from oc_trio.runtime.process.lease_keeper import OVERDUE_SECONDS, LeaseKeeper
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
 from tests.runtime.processes import Process, Processes, leases
@@ -409,3 +410,32 @@ async def test_one_process_at_its_sqlite_has_no_leases(harness: Harness) -> None
     assert harness.journal.execute("SELECT count(*) FROM processes").fetchone() == (0,)
     assert harness.gateway is not None
     assert "membership" not in harness.gateway.health.snapshot()
+
+
+@pytest.mark.parametrize("way", ["stop", "hand over"])
+async def test_a_failure_of_the_journal_counts_no_attempt_where_the_account_then_moves(
+    harness: Harness, processes: Processes, logbook: Logbook, way: str
+) -> None:
+    """The account leaves the process during the pause after the failure, before it has gone on there."""
+    one, two = await processes.pair()
+    harness.script = slow
+    post = harness.say("@helper tell me")
+    await harness.until(lambda: harness.answers() and "word1" in harness.answers()[0])
+    one.is_cut_off = True
+    harness.say("@helper and this?")
+    await harness.until(lambda: one.state() == "failed")
+    one.is_cut_off = False
+    if way == "stop":
+        one.gateway.stop("SIGTERM")
+    else:
+        assert one.gateway._running is not None
+        keeper = one.gateway._running[0]
+        assert isinstance(keeper, LeaseKeeper)
+        keeper.supervisor.begin_drain(AccountId("default"), at_most=1.0)
+    await harness.until(lambda: two.state() == "live" and harness.stage.open > 0)
+    # Now, since the answer's end sets it back.
+    [attempts] = harness.journal.execute("SELECT attempts FROM obligations WHERE trigger = ?", (post.id,)).fetchone()
+    assert attempts == 1
+    await harness.settled()
+    assert await harness.state(post) == "delivered"
+    logbook.said("the journal failed; starting the account again")
