@@ -94,7 +94,7 @@ async def open_endpoints(
         clicks = ButtonClickHandler(requests, models, questions)
         harmless = requests.services.api.harmless
         # At the end: refuse new requests first, let those in flight finish, then close what they use.
-        async with open_in_flight() as in_flight:
+        async with open_in_flight(requests.is_held) as in_flight:
             track = in_flight.track
             with ExitStack() as stack:
                 refused = partial(requests.services.health.refused_call, plan.account)

@@ -12,7 +12,7 @@ import trio
 from attrs import define, field
 
 from oc_trio.callbacks.app import UNAVAILABLE
-from oc_trio.errors import CallbackRefused
+from oc_trio.errors import CallbackRefused, FenceRefused, MattermostError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,8 +23,9 @@ GRACE_SECONDS = 3.0
 
 @define(eq=False)
 class InFlightRequests:
-    """One account's requests in flight."""
+    """One account's requests in flight; `is_held` says whether this process still serves the account."""
 
+    is_held: Callable[[], bool] = lambda: True
     _scopes: set[trio.CancelScope] = field(init=False, factory=set)
     _is_closed: bool = field(init=False, default=False)
     _all_done: trio.Event = field(init=False, factory=trio.Event)
@@ -33,7 +34,8 @@ class InFlightRequests:
         return len(self._scopes)
 
     def track(self, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """`work` as a tracked request. It raises CallbackRefused 503 where the account stops before it is done.
+        """`work` as a tracked request. It raises CallbackRefused 503, with the text UNAVAILABLE, where the account
+        stops before it is done, or another process serves it by now.
 
         Admission is shielded, and an admitted request is answered without another checkpoint: it is never refused.
         """
@@ -45,6 +47,13 @@ class InFlightRequests:
                     self._scopes.add(scope)
                     try:
                         return await work(*args, **kwargs)
+                    except FenceRefused as problem:
+                        raise CallbackRefused(503, UNAVAILABLE) from problem
+                    except (CallbackRefused, MattermostError) as problem:
+                        # It may have been refused because Mattermost may not be asked any more.
+                        if self.is_held():
+                            raise
+                        raise CallbackRefused(503, UNAVAILABLE) from problem
                     finally:
                         self._scopes.discard(scope)
                         if self._is_closed and not self._scopes:
@@ -63,9 +72,9 @@ class InFlightRequests:
 
 
 @asynccontextmanager
-async def open_in_flight() -> AsyncIterator[InFlightRequests]:
+async def open_in_flight(is_held: Callable[[], bool] = lambda: True) -> AsyncIterator[InFlightRequests]:
     """A tracker for as long as the block runs; if the block fails, requests in flight are cancelled at once."""
-    in_flight, seconds = InFlightRequests(), 0.0
+    in_flight, seconds = InFlightRequests(is_held), 0.0
     try:
         yield in_flight
         seconds = GRACE_SECONDS

@@ -167,7 +167,7 @@ class PublicPort:
             trio.open_nursery() as nursery,
         ):
             delivery = HookDelivery(requests, questions.buttons, nursery)
-            async with open_in_flight() as in_flight:
+            async with open_in_flight(requests.is_held) as in_flight:
                 account = HookTarget(requests, locator(requests.services), delivery.deliver, in_flight)
                 handlers = RelayedHandlers(
                     endpoints.buttons, endpoints.command, partial(self.hooks.handle, plan.account), stop

@@ -33,6 +33,10 @@ class RequestAdmission:
     services: AccountServices
     submit: Submit
 
+    def is_held(self) -> bool:
+        """Whether this process still serves the account."""
+        return self.services.api.transport.lease.is_sure
+
     def route(self, caller: Caller, *, root_id: str, post_id: str = "") -> Route:
         """Agent, session and thread for what `caller` asks in the thread of `root_id`, or about `post_id`."""
         return route_message(

@@ -266,3 +266,25 @@ async def test_accounts_of_different_processes_share_commands_out(harness: Harne
     assert west.serves == {"west"}
     (note,) = west.gateway.health.account(AccountId("west")).notes
     assert "account east" in note
+
+
+async def test_a_click_at_a_former_holder_goes_to_the_next_one(
+    harness: Harness, processes: Processes, logbook: Logbook
+) -> None:
+    """The journal refuses the former one's write: the click is not refused, and counts once."""
+    one, two = await pair(harness, processes)
+    harness.script = [Say("Deploy?"), Attach(buttons=((Button("Yes", "yes"),),))]
+    harness.say("@helper deploy please")
+    await harness.settled()
+    (answer,) = harness.ours()
+    harness.script = [Say("On its way.")]
+    called_at(harness, one)
+    # As after a pause of the whole machine: the other one has the account, and this one does not know it yet.
+    harness.journal.execute("UPDATE leases SET deadline = 0, epoch = epoch + 1")
+    await harness.world.interactions.press(harness.alice, answer.id, button(answer, "Yes"), "", "")
+    await harness.until(lambda: harness.answers().count("On its way.") == 1)
+    await harness.settled()
+    assert harness.answers().count("On its way.") == 1
+    assert one.state() == "standby" or two.state() == "standby"
+    assert not logbook.said("callback failed")
+    logbook.said(STOPPED)
