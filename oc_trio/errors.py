@@ -122,6 +122,10 @@ class CallbackRefused(OcTrioError):
         self.reason = reason
 
 
+class CallbackListenFailed(OcTrioError):
+    """The callback server can't be started; str() says where and why."""
+
+
 class AgentError(OcTrioError):
     """The agent could not answer. str() is the operator's line; `for_user` is one honest sentence for the chat.
 

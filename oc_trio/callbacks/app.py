@@ -16,7 +16,7 @@ from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.guard import RequestGuard
 from oc_trio.callbacks.hooks import HookRequest, answer_hook
 from oc_trio.callbacks.interactions import answer_click
-from oc_trio.callbacks.reply import EndpointKind, Reply, not_found, refused
+from oc_trio.callbacks.reply import UNAVAILABLE, EndpointKind, Reply, not_found, refused
 from oc_trio.callbacks.request_limiter import Limits
 from oc_trio.core.sourceip import ProxyTrust
 from oc_trio.errors import CallbackRefused, FenceRefused, LeaseLost, OcTrioError
@@ -25,8 +25,6 @@ from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 
 log = get_logger(part="callbacks")
-
-UNAVAILABLE = "Temporarily unavailable. Please try again."
 
 
 def build_app(

@@ -11,6 +11,9 @@ from oc_trio.core import slash
 from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.errors import CallbackRefused
 
+# What a caller reads where the gateway, its journal or the chat server can't do its part right now.
+UNAVAILABLE = "Temporarily unavailable. Please try again."
+
 
 class EndpointKind(Enum):
     """The three kinds of endpoint; each has its own form of refusals."""

@@ -23,7 +23,7 @@ from quart_trio import QuartTrio
 from oc_trio.callbacks.connections import ConnectionLimiter
 from oc_trio.callbacks.http1 import Http1Server
 from oc_trio.callbacks.request_limiter import source_key
-from oc_trio.errors import OcTrioError
+from oc_trio.errors import CallbackListenFailed
 
 # A client that does not read its reply would block the shutdown for ever: the kernel drops it after this time.
 UNREAD_MS = 3000
@@ -49,10 +49,6 @@ class TlsFiles:
 
     cert_file: str
     key_file: str
-
-
-class CallbackListenFailed(OcTrioError):
-    """The callback server can't be started; str() says where and why."""
 
 
 async def serve_callbacks(

@@ -61,9 +61,10 @@ class ClientConnection:
         """The head of the response; `seconds` are for each read. Raises httpx.ReadTimeout, ReadError and
         RemoteProtocolError.
         """
-        unread = b""
+        unread, searched = b"", 0
         while True:
-            while (end := _end_of_head(unread)) < 0:
+            while (end := _end_of_head(unread, searched)) < 0:
+                searched = max(0, len(unread) - 2)  # the rest of an empty line may follow
                 if len(unread) > _HEAD_BYTES:
                     raise httpx.RemoteProtocolError("the head of the answer is too long")
                 data = await self._receive(seconds)
@@ -71,7 +72,7 @@ class ClientConnection:
                     raise httpx.RemoteProtocolError("the server closed the connection without an answer")
                 unread += data
             event = self._parsed(unread[:end])
-            unread = unread[end:]
+            unread, searched = unread[end:], 0
             # 1xx come before the answer.
             if isinstance(event, h11.Response):
                 self._unread = unread
@@ -161,9 +162,12 @@ class ClientConnection:
             raise httpx.ReadError(reason(exc)) from exc
 
 
-def _end_of_head(data: bytes) -> int:
-    """Where the head ends that `data` begins with, its empty line included; -1 where it does not end yet."""
-    match = _EMPTY_LINE.search(data)
+def _end_of_head(data: bytes, searched: int) -> int:
+    """Where the head ends that `data` begins with, its empty line included; -1 where it does not end yet.
+
+    There is none in the first `searched` bytes: each byte is looked at once, however slowly they come.
+    """
+    match = _EMPTY_LINE.search(data, searched)
     return -1 if match is None else match.end()
 
 

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import partial
+from json import JSONEncoder
 from typing import Any, TextIO, cast
 
 import structlog
@@ -22,6 +23,8 @@ Logger = structlog.typing.FilteringBoundLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _MASK = "[redacted]"
+# Values are plain by then, so it needs no fallback; `json.dumps` with one makes an encoder for each line.
+_ENCODER = JSONEncoder()
 # Shorter values would blank out ordinary words.
 _SHORTEST_SECRET = 6
 
@@ -53,7 +56,13 @@ class Redactor:
         return self.clean(text_of(value))
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
-        return {str(key): self.clean(plain(value)) for key, value in event.items()}
+        cleaned = {str(key): plain(value) for key, value in event.items()}
+        texts = [value for value in cleaned.values() if isinstance(value, str)]
+        # Nearly every line: texts only, and no secret in any of them.
+        together = "\n".join(texts)
+        if len(texts) == len(cleaned) and not any(secret in together for secret in self._longest_first):
+            return cleaned
+        return {key: self.clean(value) for key, value in cleaned.items()}
 
 
 class _Lines(io.TextIOBase):
@@ -107,7 +116,9 @@ def configure(
         *([tail] if tail is not None else []),
     ]
     renderer: Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty())
+        structlog.processors.JSONRenderer(serializer=_to_json)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())
     )
     structlog.configure(
         processors=[*shared, renderer],
@@ -131,6 +142,10 @@ def configure(
     # httpx prints whole URLs at INFO, query tokens included.
     for name in ("httpx", "httpcore", "hypercorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _to_json(event: EventDict, **_: Any) -> str:
+    return _ENCODER.encode(event)
 
 
 def _without_private(_logger: Any, _method: str, event: EventDict, *, keep: bool) -> EventDict:

@@ -12,8 +12,9 @@ import trio
 import trustme
 
 from oc_trio.callbacks.endpoints import CommandEndpoint, EndpointRegistry
-from oc_trio.callbacks.server import CallbackListenFailed, ClientLimits, TlsFiles, serve_callbacks
+from oc_trio.callbacks.server import ClientLimits, TlsFiles, serve_callbacks
 from oc_trio.core.slash import SlashCall
+from oc_trio.errors import CallbackListenFailed
 from tests.callbacks.callers import COMMAND_PATH, FORM, MAIN, Port, RecordingHandler, open_port
 
 

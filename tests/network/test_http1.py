@@ -279,3 +279,16 @@ async def served(handle: Callable[[trio.SocketStream], Awaitable[None]]) -> Asyn
         async with httpx.AsyncClient(transport=transport, timeout=30) as http:
             yield http
         nursery.cancel_scope.cancel()
+
+
+async def test_a_head_is_read_however_it_is_cut(autojump_clock: trio.testing.MockClock) -> None:
+    """Byte by byte, an interim answer before it."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        for byte in b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK:
+            await stream.send_all(bytes([byte]))
+            await trio.sleep(0.01)
+
+    async with served(handle) as http:
+        assert (await http.get(URL)).text == "ok"

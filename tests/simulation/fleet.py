@@ -119,8 +119,9 @@ class Fleet:
         """Those that live, as the watch wants to know them."""
         for process in self.processes:
             name, now = process.holder_id, trio.current_time()
-            is_closing = process.gateway is None or process.gateway.drain.requested.is_set()
-            if not process.is_well or is_closing or now < process.disk.until:
+            # A start asks Mattermost first whose the tokens are, for a few seconds.
+            is_serving = process.gateway is not None and process.gateway.health.phase == "serving"
+            if not process.is_well or not is_serving or now < process.disk.until:
                 self._ready_since[name] = math.inf
             elif self._ready_since.get(name, math.inf) == math.inf:
                 self._ready_since[name] = now

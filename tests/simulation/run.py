@@ -62,7 +62,8 @@ _ALARM = "second gateway: another oc_trio gateway "
 _TREACHERY_ERRORS = ("a defect failed one of many", "the agent's stream ended without a final")
 _ABOUT_POST = re.compile(r" post=(\w+)")
 _DISK_PROBLEM = re.compile(
-    r"problem=(?:(?:; )?sqlite: (?:database is locked|database or disk is full|connection refused))+(?= seconds=|$| )"
+    r"problem=(?:(?:; )?(?:sqlite: (?:database is locked|database or disk is full|connection refused)"
+    r"|the journal did not answer within 10 s))+(?= seconds=|$| )"
 )
 
 

@@ -27,6 +27,7 @@ def pooled_url(cluster: Cluster) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 async def test_many_processes_share_few_connections(pooled_url: str, cluster: Cluster) -> None:
     """Statements of all kinds, often enough to be prepared on a connection of one's own; nothing stays in a session."""
     async with open_store(pooled_url) as first, open_store(pooled_url) as second, open_leases(pooled_url) as leases:

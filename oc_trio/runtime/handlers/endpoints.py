@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from oc_trio.callbacks.app import UNAVAILABLE, build_app
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
-from oc_trio.callbacks.server import TlsFiles, serve_callbacks
+from oc_trio.callbacks.reply import UNAVAILABLE
 from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
 from oc_trio.core.interactions import ButtonCallback
@@ -72,6 +71,10 @@ async def serve_public(
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `registry` until `shutdown`; started with the bound URL. Raises CallbackListenFailed."""
+    # Quart and hypercorn are a fifth of what a start imports, and most gateways serve no public port.
+    from oc_trio.callbacks.app import build_app
+    from oc_trio.callbacks.server import TlsFiles, serve_callbacks
+
     gateway = config.gateway
     trust = ProxyTrust(parse_networks(gateway.trusted_proxies), allow_real_ip=gateway.allow_real_ip_fallback)
     tls = TlsFiles(gateway.tls.cert_file, gateway.tls.key_file) if gateway.tls.cert_file else None

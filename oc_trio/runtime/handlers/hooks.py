@@ -12,7 +12,7 @@ from typing import assert_never
 import trio
 from attrs import define, evolve, field, frozen
 
-from oc_trio.callbacks.app import UNAVAILABLE
+from oc_trio.callbacks.reply import UNAVAILABLE
 from oc_trio.core.access import Access
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.context import HistoryEntry

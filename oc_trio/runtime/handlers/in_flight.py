@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import trio
 from attrs import define, field
 
-from oc_trio.callbacks.app import UNAVAILABLE
+from oc_trio.callbacks.reply import UNAVAILABLE
 from oc_trio.errors import CallbackRefused, FenceRefused, MattermostError
 
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ from typing import NoReturn
 import trio
 from attrs import define, field
 
-from oc_trio.callbacks.app import UNAVAILABLE
+from oc_trio.callbacks.reply import UNAVAILABLE
 from oc_trio.core.relayed import (
     MAX_BODY,
     NoticeKind,

@@ -11,8 +11,8 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
-from oc_trio.callbacks.app import UNAVAILABLE
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry
+from oc_trio.callbacks.reply import UNAVAILABLE
 from oc_trio.config.accounts import Account
 from oc_trio.core import relayed, slash
 from oc_trio.core.entities import SlashCommand

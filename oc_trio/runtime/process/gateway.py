@@ -3,6 +3,7 @@
 A crash of the gateway itself makes the process exit non-zero.
 """
 
+import math
 import os
 import secrets
 import signal
@@ -16,7 +17,6 @@ from attrs import define, evolve, field
 
 from oc_trio import __version__
 from oc_trio.agent.http_client import open_model_client
-from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.config.show import changed_keys
@@ -24,6 +24,7 @@ from oc_trio.core.membership import ProcessInfo
 from oc_trio.core.relayed import NoticeKind
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import (
+    CallbackListenFailed,
     ConfigError,
     OcTrioError,
     StoreError,
@@ -79,6 +80,9 @@ log = get_logger(part="gateway")
 # After a second signal the kernel ends a process that still waits, as for a server that does not answer. That is no
 # worse than a crash, by which nothing is lost.
 _ABORT_SECONDS = 3
+# One of several processes begins after so long to stand by, also where Mattermost is silent: it may be the only one
+# that can take over from another.
+STANDBY_SECONDS = 3.0
 
 
 @define(eq=False)
@@ -169,7 +173,11 @@ class Gateway:
                 agents = self._agents(self.loaded, http)
                 # Before signals and systemd: a configuration that can't work should fail the start, and not look like a
                 # running service.
-                await run_preflight([plan.account for plan in plans(self.loaded).values()], self.dependencies)
+                await run_preflight(
+                    [plan.account for plan in plans(self.loaded).values()],
+                    self.dependencies,
+                    at_most=math.inf if leases is None else STANDBY_SECONDS,
+                )
 
                 async def serve(plan: AccountPlan, drain: Drain, lease: Lease) -> None:
                     fenced = store if lease.is_unlimited else store.fenced(lease.fence)

@@ -1,5 +1,6 @@
 """Asks Mattermost whose the tokens are before anything is served: a start that can't work fails with the reason."""
 
+import math
 from collections.abc import Collection
 
 import trio
@@ -14,15 +15,19 @@ from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.policies import net_policy
 
 
-async def run_preflight(accounts: Collection[Account], dependencies: Dependencies) -> None:
+async def run_preflight(
+    accounts: Collection[Account], dependencies: Dependencies, *, at_most: float = math.inf
+) -> None:
     """Fail at once, with the reason, where no account can be served; go on where at least one can.
 
-    Other processes may serve them: this asks only whose the tokens are.
+    Other processes may serve them: this asks only whose the tokens are. A server that is silent for `at_most` seconds
+    is no reason to fail.
     """
     failures: list[OcTrioError] = []
-    async with trio.open_nursery() as nursery:
-        for account in accounts:
-            nursery.start_soon(_probe, account, dependencies, failures)
+    with trio.move_on_after(at_most):
+        async with trio.open_nursery() as nursery:
+            for account in accounts:
+                nursery.start_soon(_probe, account, dependencies, failures)
     if failures and len(failures) == len(accounts):
         raise failures[0]
 

@@ -12,8 +12,9 @@ from attrs import define, evolve, field, frozen
 from trio.testing import MockClock
 
 from oc_trio.admin.operator_page import ActionRefused
-from oc_trio.callbacks.app import UNAVAILABLE, build_app
+from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.endpoints import HookEndpoint
+from oc_trio.callbacks.reply import UNAVAILABLE
 from oc_trio.config.load import build
 from oc_trio.core.entities import Channel
 from oc_trio.core.membership import ProcessInfo

@@ -16,12 +16,12 @@ import trio
 from attrs import frozen
 
 from oc_trio.callbacks.refusals import SAME_MACHINE
-from oc_trio.callbacks.server import CallbackListenFailed
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.netguard import Address, Zone, classify
 from oc_trio.core.sourceip import parse_address
+from oc_trio.errors import CallbackListenFailed
 from oc_trio.ids import AccountId
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.round_trips import RoundTrip, RoundTripOutcome, run_round_trips
