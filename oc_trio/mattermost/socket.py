@@ -214,7 +214,9 @@ async def open_socket(
     error: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
-            pump: trio.Nursery = await nursery.start(_hold_pump, nursery.cancel_scope)
+            # It starts at once. Cancelled between its start and the assignment, nobody would end it any more.
+            with trio.CancelScope(shield=True):
+                pump: trio.Nursery = await nursery.start(_hold_pump, nursery.cancel_scope)
             try:
                 await lease.check()  # connecting may have taken long
                 socket = await _upgrade(pump, stream, url, token, resume, lease)

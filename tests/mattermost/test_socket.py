@@ -315,3 +315,25 @@ async def test_after_the_lease_nothing_goes_over_the_websocket(
         async with open_socket(URL, "t", None, open_stream=sockets.open_stream, lease=lease):
             raise AssertionError
     assert len(sockets.dials) == 1
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_dial_can_be_cancelled_at_any_step(steps: int, autojump_clock: trio.testing.MockClock) -> None:
+    """Nothing of it is left: the pump's shield ends with it."""
+    theirs: list[trio.abc.Stream] = []
+
+    async def open_stream(_host: str, _port: int, _tls: object) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        ours, other = trio.testing.memory_stream_pair()
+        theirs.append(other)
+        return ours
+
+    async def dial() -> None:
+        async with open_socket("ws://mm.test/api/v4/websocket", "token", None, open_stream=open_stream):
+            raise AssertionError("nobody answers")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dial)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
