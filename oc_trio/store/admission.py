@@ -12,7 +12,7 @@ from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
 from oc_trio.store.context import ContextPost
 from oc_trio.store.context import add as add_context
-from oc_trio.store.engine import Engine, Row, Tx
+from oc_trio.store.engine import Engine, Row, Tx, rows_of
 from oc_trio.store.obligations import insert_obligation
 from oc_trio.store.outbox import put
 from oc_trio.store.watermarks import advance
@@ -95,15 +95,49 @@ def obligation_id(account: AccountId, trigger: str) -> ObligationId:
     return ObligationId("ob" + hashlib.sha256(f"{account}\0{trigger}".encode()).hexdigest()[:24])
 
 
-def _insert_seen(tx: Tx, item: Admission) -> bool:
-    return bool(
-        tx.run(
-            "INSERT INTO seen (account, trigger, channel_id, user_id, root_id, create_at, source, decision, reason,"
-            " session, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, trigger) DO NOTHING",
-            *(item.account, item.trigger, item.channel_id, item.user_id, item.root_id, item.create_at),
-            *(item.source.value, item.decision, item.reason, item.session, item.at),
-        )
+_COLUMNS = "account, trigger, channel_id, user_id, root_id, create_at, source, decision, reason, session, at"
+_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
+
+
+def _insert(tx: Tx, items: Sequence[Admission]) -> int:
+    """How many of `items` were not there before."""
+    rows = rows_of(len(items), 11)
+    sql = f"INSERT INTO seen ({_COLUMNS}) VALUES {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - placeholders only
+    return tx.run(sql, *(value for item in items for value in _values(item)))
+
+
+def _values(item: Admission) -> tuple[object, ...]:
+    return (
+        *(item.account, item.trigger, item.channel_id, item.user_id, item.root_id, item.create_at),
+        *(item.source.value, item.decision, item.reason, item.session, item.at),
     )
+
+
+def _insert_seen(tx: Tx, item: Admission) -> bool:
+    return bool(_insert(tx, (item,)))
+
+
+def _insert_all_seen(tx: Tx, items: Sequence[Admission]) -> tuple[bool, ...]:
+    """Whether each was new."""
+    fresh: list[bool] = []
+    for start in range(0, len(items), _ROWS):
+        part = items[start : start + _ROWS]
+        triggers = tuple(item.trigger for item in part)
+        rows = tx.all(
+            "SELECT account, trigger FROM seen WHERE account IN (??) AND trigger IN (??)",
+            tuple({item.account for item in part}),
+            triggers,
+        )
+        known = {(account, trigger) for account, trigger in rows}
+        news: dict[tuple[str, str], Admission] = {}
+        for item in part:
+            key = (item.account, item.trigger)
+            fresh.append(key not in known and key not in news)
+            if fresh[-1]:
+                news[key] = item
+        if news:
+            _insert(tx, tuple(news.values()))
+    return tuple(fresh)
 
 
 def _upgrade(tx: Tx, item: Admission) -> bool:
@@ -167,7 +201,7 @@ def record_unaddressed(
             newest[key] = item
     for item in newest.values():
         advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
-    fresh = tuple(_insert_seen(tx, item) for item in items)
+    fresh = _insert_all_seen(tx, items)
     # A post that was seen before may be in a turn's prompt by now.
     kept = [contexts[item.trigger] for item, is_fresh in zip(items, fresh) if is_fresh and item.trigger in contexts]
     add_context(tx, kept, limit)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from oc_trio.ids import PostId, SessionKey
-from oc_trio.store.engine import Engine, Tx
+from oc_trio.store.engine import Engine, Tx, rows_of
+
+_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
 
 
 @frozen
@@ -19,16 +21,20 @@ class ContextPost:
 
 
 def add(tx: Tx, posts: Sequence[ContextPost], limit: int) -> None:
-    """Adds posts or updates their texts, then drops the oldest of each session beyond `limit`."""
-    for item in posts:
-        tx.run(
-            "INSERT INTO context (session, post_id, payload, at) VALUES (?, ?, ?, ?)"
-            # An edit of a context post arrives as the same post: it replaces the text and keeps the place in the order.
-            " ON CONFLICT (session, post_id) DO UPDATE SET payload = excluded.payload",
-            *(item.session, item.post, item.payload, item.at),
+    """Adds different posts or updates their texts, then drops the oldest of each session beyond `limit`."""
+    for start in range(0, len(posts), _ROWS):
+        part = posts[start : start + _ROWS]
+        # An edit of a context post arrives as the same post: it replaces the text and keeps the place in the order.
+        then = "ON CONFLICT (session, post_id) DO UPDATE SET payload = excluded.payload"
+        rows = rows_of(len(part), 4)
+        sql = f"INSERT INTO context (session, post_id, payload, at) VALUES {rows} {then}"  # noqa: S608 - placeholders
+        tx.run(sql, *(value for item in part for value in (item.session, item.post, item.payload, item.at)))
+        sessions = tuple(dict.fromkeys(item.session for item in part))
+        full = tx.all(
+            "SELECT session FROM context WHERE session IN (??) GROUP BY session HAVING count(*) > ?", sessions, limit
         )
-    for session in dict.fromkeys(item.session for item in posts):
-        _drop_oldest(tx, session, limit)
+        for (session,) in full:
+            _drop_oldest(tx, session, limit)
 
 
 def _drop_oldest(tx: Tx, session: SessionKey, limit: int) -> None:

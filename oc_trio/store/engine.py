@@ -27,6 +27,11 @@ def expand_lists(sql: str, sizes: tuple[int, ...]) -> str:
     return sql
 
 
+def rows_of(count: int, width: int) -> str:
+    """The placeholders of an INSERT of `count` rows with `width` values each: `(?, ?), (?, ?)`."""
+    return ", ".join([f"({', '.join('?' * width)})"] * count)
+
+
 class Tx:
     """A transaction in progress. `?` stands for a value, `??` for a tuple of values (`id IN (??)`).
 

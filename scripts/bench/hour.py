@@ -1,13 +1,13 @@
 """An hour of a busy company's traffic, as fast as it goes: does anything of the process grow?
 
-    python scripts/bench/hour.py [--rounds N] [--json]
+    python scripts/bench/hour.py [--rounds N] [--warm-up N] [--json]
 
 A round is what comes in fifteen seconds: a direct message, a question in a channel and one in its thread, an edit that
 adds a mention, a slash command, a command as text, a deletion, and twenty posts that are not for the bot; every twelfth
 round a click, every tenth the connection is cut. 240 rounds are the hour. After every twelfth, once all is answered,
-the process is looked at: resident memory, Trio's tasks, threads, open files and sockets. After a third of the rounds
-and at the end it is looked at when it has been quiet for longer than unused connections are kept: `growth` is what is
-more at the end. `rss_slope_mib_per_hour` is a line through the looks after the first third, which is warming up.
+the process is looked at: resident memory, Trio's tasks, threads, open files and sockets. Before them
+go 120 rounds for warming up. Before and after the hour it is looked at when it has been quiet for longer than unused
+connections are kept: `growth` is what is more at the end. `rss_slope_mib_per_hour` is a line through the looks.
 Conversations leave memory after a second instead of fifteen minutes, as time is compressed.
 """
 
@@ -41,6 +41,7 @@ from scripts.bench.processes import (
 )
 
 ROUNDS = 240
+WARM_UP = 120
 LOOK_EVERY, DROP_EVERY, CLICK_EVERY = 12, 10, 12
 QUIET_SECONDS = 2.5  # before a look: longer than a conversation stays in memory here
 SETTLED_SECONDS = 65.0  # before the two looks that are compared: longer than an unused connection is kept
@@ -144,15 +145,17 @@ def make_button(running: Gateway, alice: Person, channel: str) -> tuple[str, str
 
 
 def slope_per_hour(looks: list[dict[str, float]], rounds: int) -> float:
-    """MiB per hour of traffic by a straight line through the looks after the first third."""
-    values = [each["rss_mib"] for each in looks[len(looks) // 3 :]]
+    """MiB per hour of traffic by a straight line through the looks."""
+    values = [each["rss_mib"] for each in looks]
     if len(values) < 3:
         return 0.0
     line = statistics.linear_regression(range(len(values)), values)
     return round(line.slope * ROUNDS / min(rounds, LOOK_EVERY), 2)
 
 
-def measure(rounds: int = ROUNDS, settled_seconds: float = SETTLED_SECONDS) -> dict[str, Any]:
+def measure(
+    rounds: int = ROUNDS, *, warm_up: int = WARM_UP, settled_seconds: float = SETTLED_SECONDS
+) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory() as folder,
         chat_process(channels=20, users=20) as server,
@@ -177,12 +180,13 @@ def measure(rounds: int = ROUNDS, settled_seconds: float = SETTLED_SECONDS) -> d
             looks: list[dict[str, float]] = []
             settled: list[dict[str, float]] = []
             began, cpu = time.monotonic(), cpu_seconds(running.pid)
-            for number in range(rounds):
+            for number in range(warm_up + rounds):
                 traffic.round(number)
-                if number % LOOK_EVERY == LOOK_EVERY - 1 or number == rounds - 1:
+                if number % LOOK_EVERY == LOOK_EVERY - 1 or number == warm_up + rounds - 1:
                     looks.append(look(running, tasks, QUIET_SECONDS))
-                    progress(f"round {number + 1} of {rounds}: {json.dumps(looks[-1])}")
-                if number in (rounds // 3, rounds - 1):
+                    progress(f"round {number + 1} of {warm_up + rounds}: {json.dumps(looks[-1])}")
+                if number in (warm_up - 1, warm_up + rounds - 1):
+                    looks = looks if settled else looks[-1:]
                     settled.append(look(running, tasks, settled_seconds))
                     progress(f"settled: {json.dumps(settled[-1])}")
             return {
@@ -205,6 +209,7 @@ def measure(rounds: int = ROUNDS, settled_seconds: float = SETTLED_SECONDS) -> d
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="rounds before the hour")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    report("hour", measure(given.rounds), as_json=given.json)
+    report("hour", measure(given.rounds, warm_up=given.warm_up), as_json=given.json)

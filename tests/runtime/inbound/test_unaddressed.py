@@ -19,7 +19,7 @@ def recording(harness: Harness) -> Iterator[list[int]]:
     counts: list[int] = [0]
 
     def note(sql: str) -> None:
-        counts[-1] += sql.startswith("INSERT INTO seen")
+        counts[-1] += sql.count("('default', ") if sql.startswith("INSERT INTO seen") else 0
         if sql == "COMMIT" and counts[-1]:
             counts.append(0)
 
