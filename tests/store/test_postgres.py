@@ -95,10 +95,14 @@ async def test_a_takeover_gives_up_for_now(postgres_url: str) -> None:
 
 async def wait_for_lock(url: str) -> None:
     """Wait until some connection of the gateway waits for a row."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'oc-trio' AND wait_event_type = 'Lock'"
-        while connection.execute(query).fetchone() is None:
-            await trio.lowlevel.checkpoint()
+    query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'oc-trio' AND wait_event_type = 'Lock'"
+
+    def wait() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while connection.execute(query).fetchone() is None:
+                pass
+
+    await trio.to_thread.run_sync(wait)
 
 
 async def test_a_connection_cut_within_a_transaction_fails_it(postgres_url: str) -> None:

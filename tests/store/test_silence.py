@@ -64,7 +64,7 @@ async def open_line(cluster: Cluster, directory: Path) -> AsyncIterator[Line]:
         await listener.bind(str(directory / ".s.PGSQL.5432"))
         listener.listen()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, line.serve, [trio.SocketListener(listener)])
+            await nursery.start(trio.serve_listeners, line.serve, [trio.SocketListener(listener)])
             yield line
             nursery.cancel_scope.cancel()
 
@@ -89,7 +89,7 @@ async def test_a_silent_connection_is_given_up(cluster: Cluster, postgres_url: s
         assert len(line.connections) == 3
 
 
-async def test_renewals_give_up_before_the_lease_ends() -> None:
+def test_renewals_give_up_before_the_lease_ends() -> None:
     """Two tries that fail, each with a new connection, fit into the time that a lease is sure."""
     one_try = LEASES.connect_seconds + LEASES.silence_seconds
     assert max(LEASES.statement_ms, LEASES.lock_ms) / 1000 < LEASES.silence_seconds
