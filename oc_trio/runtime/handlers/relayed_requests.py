@@ -24,7 +24,7 @@ from oc_trio.core.relayed import (
     order_key,
 )
 from oc_trio.core.slash import SlashCall
-from oc_trio.errors import CallbackRefused, MattermostError, StoreError, StoreUnusable
+from oc_trio.errors import CallbackRefused, FenceRefused, MattermostError, StoreError, StoreUnusable
 from oc_trio.ids import SessionKey
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
 from oc_trio.runtime.handlers.in_flight import GRACE_SECONDS
@@ -112,6 +112,8 @@ class RelayedRequests:
                         return
             except StoreUnusable:
                 raise
+            except FenceRefused:
+                return  # left to the process that serves the account by now
             except StoreError as problem:
                 if not is_waiting:
                     log.warning("a relayed request waits for the journal", kind=row.kind, problem=str(problem))

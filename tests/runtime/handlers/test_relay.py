@@ -31,7 +31,7 @@ from oc_trio.core.relayed import (
 )
 from oc_trio.core.slash import INVALID_TOKEN, NOT_READY, PROCESSING
 from oc_trio.core.targets import ChannelById, Target
-from oc_trio.errors import CallbackRefused, StoreError, UnknownTarget
+from oc_trio.errors import CallbackRefused, FenceRefused, StoreError, UnknownTarget
 from oc_trio.ids import AgentId, ChannelId, SessionKey
 from oc_trio.mattermost.rest.posts import PostsApi
 from oc_trio.runtime.account.dependencies import Dependencies
@@ -637,3 +637,26 @@ async def test_what_was_refused_while_the_journal_hung_is_not_done(
         async with two.serving():
             await trio.sleep(5)
         assert two.callbacks.admitted == []
+
+
+async def test_a_former_holder_leaves_rows_to_the_next_one(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, logbook: Logbook
+) -> None:
+    """The journal refuses its writes: it goes on with nothing, and says nothing of it."""
+    async with two_processes(callback_harness()) as two:
+        assert (await two.callbacks.execute("/oc_new"))["text"] == COMMAND_ACCEPTED
+        real = Relayed.end
+
+        async def refused(*_: Any) -> bool:
+            raise FenceRefused("another process serves the account default by now")
+
+        monkeypatch.setattr(Relayed, "end", refused)
+        async with two.serving():
+            await trio.sleep(20)
+        assert await two.open_rows() == 1
+        assert not logbook.said("a relayed request waits")
+        monkeypatch.setattr(Relayed, "end", real)
+        async with two.serving():
+            await trio.sleep(2)
+        assert await two.open_rows() == 0
+        assert [message.text for message, _ in two.callbacks.admitted] == ["/new"]
