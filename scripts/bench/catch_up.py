@@ -4,9 +4,11 @@
 
 All seconds are since the start of the process, which takes `start_s` of a gateway that missed nothing. `requests` are
 the bot's until all is answered, by path; `peak_rss_mib` beside `idle_rss_mib`, the peak of the one that missed nothing.
+The floor reads one page of each channel after the other, parses it and looks for mentions, with httpx and json alone.
 """
 
 import argparse
+import json
 import sqlite3
 import sys
 import tempfile
@@ -15,9 +17,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.bench.chat_process import chat_process, model_process
+from scripts.bench.chat_process import ChatProcess, chat_process, model_process
 from scripts.bench.people import Person, person
 from scripts.bench.processes import Gateway, cpu_seconds, gateway, peak_rss_mib, progress, report, starting_gateway
 
@@ -29,6 +33,22 @@ def recorded(journal: Path, since_ms: int) -> int:
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
         (rows,) = database.execute("SELECT count(*) FROM seen WHERE create_at >= ?", (since_ms,)).fetchone()
     return int(rows)
+
+
+def run_floor(server: ChatProcess) -> dict[str, Any]:
+    """Reading the same posts in a row, without deciding or keeping anything."""
+    headers = {"Authorization": f"Bearer {server.bot_token}"}
+    with httpx.Client(base_url=f"{server.url}/api/v4", headers=headers, timeout=60, trust_env=False) as http:
+        began, cpu, found = time.monotonic(), time.process_time(), 0
+        for channel in server.channels:
+            page = json.loads(http.get(f"/channels/{channel}/posts?per_page=200").raise_for_status().content)
+            found += sum(f"@{server.bot_name}" in post["message"] for post in page["posts"].values())
+        return {
+            "questions": found,
+            "requests": len(server.channels),
+            "read_s": round(time.monotonic() - began, 2),
+            "cpu_s": round(time.process_time() - cpu, 2),
+        }
 
 
 def measure(posts: int = 10_000, channels: int = 100, questions: int = 50) -> dict[str, Any]:
@@ -48,6 +68,9 @@ def measure(posts: int = 10_000, channels: int = 100, questions: int = 50) -> di
         server.order(do="post", posts=posts, questions=questions)
         server.order(do="forget")
         server.order(do="requests")
+        progress("the floor")
+        floor = run_floor(server)
+        server.order(do="requests")
         progress("the start that catches up")
         with (
             person(server) as alice,
@@ -66,6 +89,7 @@ def measure(posts: int = 10_000, channels: int = 100, questions: int = 50) -> di
                 "idle_rss_mib": round(idle_rss, 1),
                 "page_requests": requests.get("GET /api/v4/channels/*/posts", 0),
                 "requests": requests,
+                "floor": floor,
             }
 
 

@@ -54,7 +54,8 @@ def _ignored(result: Results) -> str:
 
 def _catch_up(result: Results) -> str:
     requests, cpu = number(result["page_requests"]), result["cpu_s"]
-    return f"{result['all_answered_s']} s until all is answered, {requests} requests for posts, {cpu} s of CPU"
+    least = f" (reading alone: {result['floor']['cpu_s']} s)" if "floor" in result else ""
+    return f"{result['all_answered_s']} s until all is answered, {requests} requests for posts, {cpu} s of CPU{least}"
 
 
 def _start(result: Results) -> str:

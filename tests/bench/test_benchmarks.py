@@ -30,6 +30,7 @@ def test_catch_up() -> None:
     # A second pass, for replicas that lag, may have come by then.
     assert result["page_requests"] in (5, 10)
     assert 0 < result["first_answer_s"] <= result["all_answered_s"]
+    assert (result["floor"]["questions"], result["floor"]["requests"]) == (5, 5)
 
 
 def test_a_start_in_many_channels() -> None:
