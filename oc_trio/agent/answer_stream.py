@@ -71,6 +71,7 @@ async def _feed(
 ) -> bool:
     """Feed one piece's events and emit what they hold, adjacent texts as one. True after `[DONE]`."""
     texts: list[str] = []
+    problem: AgentError | None = None
 
     async def emit_texts() -> None:
         if texts:
@@ -95,9 +96,10 @@ async def _feed(
                 else:
                     await emit_texts()
                     await emit(delta)
-    except AgentError:
-        # What came before it is shown.
-        await emit_texts()
-        raise
+    except AgentError as exc:
+        problem = exc
+    # What came before a problem is shown.
     await emit_texts()
+    if problem is not None:
+        raise problem
     return False

@@ -16,14 +16,16 @@ async def stop_by_journal(store: Store, session: SessionKey, account: AccountId 
         return None
     relay = Relay(store, Clock(), Metrics(), "")
     is_stopped: bool | None = None
+    refused = ""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(relay.run)
         try:
             is_stopped = await stop_elsewhere(relay, session, account)
         except CallbackRefused as refusal:
-            return False, refusal.reason
-        finally:
-            nursery.cancel_scope.cancel()
+            refused = refusal.reason
+        nursery.cancel_scope.cancel()
+    if refused:
+        return False, refused
     if is_stopped is None:
         return False, "no process that serves the account answers now, and nothing was stopped: try again"
     return is_stopped, f"Stopped: {session}" if is_stopped else "Nothing is running there any more."
