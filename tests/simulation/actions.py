@@ -12,6 +12,7 @@ from tests.simulation.frames import FrameFaults
 from tests.simulation.gateway_process import GatewayProcess
 from tests.simulation.hook_clients import HookClients
 from tests.simulation.intents import (
+    ALL,
     Arrive,
     Ask,
     BadDisk,
@@ -139,8 +140,10 @@ class ActionRunner:
                 disk.until, disk.share, disk.unanswered = now + intent.seconds, intent.share, intent.unanswered
                 transcript.note("disk", f"fails at {intent.share:g} of what is asked for {intent.seconds:g} s{whose}")
             case LoseDatabase():
-                disk.away_until, disk.hangs = now + intent.seconds, intent.hangs
+                for each in self.process.each(intent.process):
+                    each.disk.away_until, each.disk.hangs = now + intent.seconds, intent.hangs
                 how = "never answers" if intent.hangs else "is away"
+                whose = " for all" if intent.process == ALL else whose
                 transcript.note("database", f"{how} for {intent.seconds:.1f} s{whose}")
             case LoseNotices():
                 process.deafen(intent.seconds)

@@ -319,10 +319,10 @@ BROKEN: dict[str, Broken] = {
     ),
     "last runs of jobs forgotten": Broken(Parts(store=journal(cron=ForgetsLastRuns)), ("jobs",)),
     "mailbox overflow dropped": Broken(Parts(session=DropsOverflow), ("people",)),
-    "no check of the epoch": Broken(Parts(store=Unfenced), ("fleet",), first=8),
+    "no check of the epoch": Broken(Parts(store=Unfenced), ("fleet",), first=12),
     "lease longer than believed": Broken(
         Parts(leases=lambda engine, _notices: ShortLeases(engine)), ("fleet",), first=3
     ),
-    "writes after the deadline": Broken(Parts(lease=Unguarded), ("fleet",), first=6),
-    "notices without looking": Broken(Parts(leases=LooksWhenTold), ("fleet",), first=6),
+    "writes after the deadline": Broken(Parts(lease=Unguarded), ("fleet",), first=18),
+    "notices without looking": Broken(Parts(leases=LooksWhenTold), ("fleet",), first=7),
 }

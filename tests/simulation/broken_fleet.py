@@ -81,3 +81,11 @@ class LooksWhenTold(Leases):
             object.__setattr__(self, "_known", fresh)
         assert self._known is not None
         return self._known
+
+    async def acquire(self, account: AccountId, me: str, expected_epoch: int) -> int | None:
+        object.__setattr__(self, "_known", None)  # what it does itself it knows
+        return await super().acquire(account, me, expected_epoch)
+
+    async def release(self, account: AccountId, me: str, epoch: int) -> None:
+        object.__setattr__(self, "_known", None)
+        await super().release(account, me, epoch)

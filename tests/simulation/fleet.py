@@ -11,7 +11,7 @@ from tests.simulation.callback_transport import CallbackTransport
 from tests.simulation.files import FileServer
 from tests.simulation.fleet_watch import FleetWatch, Member
 from tests.simulation.gateway_process import ACCOUNTS, FleetPart, GatewayProcess, Parts
-from tests.simulation.intents import Plan
+from tests.simulation.intents import ALL, Plan
 from tests.simulation.journals import Rows, SharedJournal
 from tests.simulation.model import Model
 from tests.simulation.network import Network
@@ -64,6 +64,10 @@ class Fleet:
         """The process that an intent is about."""
         return self.processes[number % len(self.processes)]
 
+    def each(self, number: int) -> list[GatewayProcess]:
+        """The processes that an intent is about."""
+        return self.processes if number == ALL else [self.of(number)]
+
     async def serve(self, nursery: trio.Nursery) -> None:
         """Keep all of them running until `close`."""
         await self.journal.make()
@@ -75,6 +79,7 @@ class Fleet:
             watching.cancel_scope.cancel()
 
     def close(self) -> None:
+        self.watch.look_at_spread()
         for process in self.processes:
             process.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from tests.simulation.intents import (
+    ALL,
     WORDS,
     Ask,
     BadDisk,
@@ -60,7 +61,7 @@ def _trouble(rng: random.Random, process: int) -> Intent:
     """A pause and an absent database are shorter or longer than a lease."""
     operations = rng.choice((0, rng.randint(1, 60), rng.randint(1, 15)))
     seconds = rng.choice((rng.uniform(0.5, 5.0), rng.uniform(5.0, 12.0), rng.uniform(10.0, 70.0)))
-    match rng.choice(("crash", "crash", "pause", "pause", "database", "unsteady", "drain")):
+    match rng.choice(("crash", "crash", "pause", "pause", "database", "unsteady", "outage", "drain")):
         case "crash":
             return Crash(operations, rng.choice(_DOWN_SECONDS), process)
         case "pause":
@@ -69,6 +70,8 @@ def _trouble(rng: random.Random, process: int) -> Intent:
             return LoseDatabase(process, seconds, rng.random() < 0.5)
         case "unsteady":
             return BadDisk(seconds, rng.choice((0.0, 0.1, 0.5)), process, rng.choice((0.1, 0.5)))
+        case "outage":
+            return LoseDatabase(ALL, rng.choice((1.0, 5.0, 15.0)) + rng.random(), rng.random() < 0.5)
         case _:
             return Drain(rng.choice((0.3, 2.0, 20.0)), process)
 

@@ -18,6 +18,8 @@ from tests.simulation.scenario import now_ms
 # From the moment at which the holder was last well, or somebody who could take over is.
 TAKEOVER_SECONDS = 10.0
 _LOOK_SECONDS = 0.25
+# A process that has come is waited for, then accounts move by a drain.
+_SPREAD_SECONDS = 20.0
 # What only the holder of an account's lease writes, each with the account in its rows. (A session may be of two.)
 _TABLES = ("seen", "obligations", "turns", "outbox", "watermarks", "resume_points", "participation", "doubts")
 # Asked before a process serves anything: whether the token is any good.
@@ -96,6 +98,15 @@ class FleetWatch:
         for table, account in sorted(written):
             if self.holder(AccountId(account)).id != process:
                 self.note(f"{name} writes {table} of {account}, which it does not hold")
+
+    def look_at_spread(self) -> None:
+        """When nothing has happened for a while: no process has two accounts more than another one."""
+        now, loads = trio.current_time(), dict[str, int]()
+        for member in self.members():
+            if member.is_well and now - member.ready_since > _SPREAD_SECONDS:
+                loads[member.id] = sum(self.holder(account).id == member.id for account in self.accounts.values())
+        if loads and max(loads.values()) - min(loads.values()) > 1:
+            self.note(f"accounts are not spread evenly: {loads}")
 
     async def run(self) -> None:
         """Look again and again until cancelled."""

@@ -248,6 +248,10 @@ class GatewayProcess:
                 await trio.sleep(self.down)
             self.down = _RESTART_SECONDS
 
+    def each(self, _number: int) -> list["GatewayProcess"]:
+        """The processes that an intent is about."""
+        return [self]
+
     def crash(self, operations: int, down: float) -> None:
         self.down = down
         if self.power is None or self.power.is_off:

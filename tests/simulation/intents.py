@@ -147,6 +147,10 @@ class BadDisk:
     unanswered: float = 0.0
 
 
+# Of several processes.
+ALL = -1
+
+
 @frozen
 class Pause:
     """Nothing of that process proceeds for so many seconds: from now, or after so many half operations."""
@@ -158,7 +162,7 @@ class Pause:
 
 @frozen
 class LoseDatabase:
-    """One process does not reach the database: all fails at once, or nobody answers (`hangs`)."""
+    """One process, or ALL, does not reach the database: all fails at once, or nobody answers (`hangs`)."""
 
     process: int
     seconds: float

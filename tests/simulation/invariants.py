@@ -15,7 +15,7 @@ from tests.simulation.check_jobs import KEY, jobs
 from tests.simulation.check_texts import blocks, is_block_of_the_withdrawn, texts
 from tests.simulation.files import files
 from tests.simulation.hook_clients import notices
-from tests.simulation.intents import ChangeFaultRates, FreezeSockets, LoseDatabase, RestartServer
+from tests.simulation.intents import ChangeFaultRates, FreezeSockets, LoseDatabase, Pause, RestartServer
 from tests.simulation.model_output import number_of
 from tests.simulation.observations import ObligationRow, Observations, key_of, name_of, overtaken, tokens_in
 from tests.simulation.scenario import Question
@@ -195,7 +195,9 @@ def _keys(observed: Observations) -> Iterator[str]:
     intents = [intent for _, intent in observed.plan.intents]
     rates = [intent.fault_rates for intent in intents if isinstance(intent, ChangeFaultRates)]
     forgets = any(isinstance(intent, RestartServer) for intent in intents)
-    held_up = any(each.late or (each.lag and forgets) for each in rates)
+    # A process that is paused right before it sends goes on with that.
+    pauses = any(isinstance(intent, Pause) for intent in intents)
+    held_up = pauses or any(each.late or (each.lag and forgets) for each in rates)
     missed = {key_of(post) for post in observed.posts if post.id in observed.scenario.vandalised}
     posts = [post for post in observed.posts if not (post.delete_at and (held_up or key_of(post) in missed))]
     keys = Counter(key_of(post) for post in posts)
@@ -261,7 +263,11 @@ def _leftovers(observed: Observations) -> Iterator[str]:
         yield f"{observed.model.open_runs} model requests are still open"
     if not any(isinstance(intent, LoseDatabase) and intent.hangs for _, intent in observed.plan.intents):
         yield from observed.model.forgotten  # else the journal could not be told of a call that had ended
-    for table, where in (("turns", "ended_at = 0"), ("outbox", "state IN ('queued', 'sending')")):
+    for table, where in (
+        ("turns", "ended_at = 0"),
+        ("outbox", "state IN ('queued', 'sending')"),
+        ("relayed", "state <> 'ended'"),
+    ):
         rows = observed.process.rows(f"SELECT id FROM {table} WHERE {where}")
         if rows:
             yield f"{len(rows)} rows of {table} are unfinished: {rows[0][0]}"
