@@ -41,7 +41,7 @@ def mutated(draw: st.DrawFn, recorded: Any) -> Any:
 def _changed(draw: st.DrawFn, value: Any) -> Any:
     *way, last = draw(st.sampled_from([place for place in places_in(value) if place] or [(None,)]))
     if last is None:
-        return draw(st.sampled_from(ODD))
+        return copy.deepcopy(draw(st.sampled_from(ODD)))  # the next change is made in it
     holder = value
     for key in way:
         holder = holder[key]
