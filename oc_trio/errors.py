@@ -184,6 +184,10 @@ class StoreError(OcTrioError):
     """The journal can't be opened, read or written."""
 
 
+class StoreEmpty(StoreError):
+    """The database is there, and no gateway has made its journal in it yet."""
+
+
 class StoreUnusable(StoreError):
     """Trying again can't help: the journal is damaged, was written by a newer release, or its driver is missing."""
 

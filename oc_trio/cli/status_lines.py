@@ -41,7 +41,8 @@ def is_served(account: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether an account of the status is live, here or at another process of the journal."""
     if account["state"] != "standby":
         return bool(account["state"] == "live")
-    leases = (status.get("membership") or {}).get("leases", ())
+    membership = status.get("membership") or {}
+    leases = () if membership.get("stale") else membership.get("leases", ())
     return any(lease["account"] == account["account"] and lease["holder"] for lease in leases)
 
 
@@ -49,6 +50,9 @@ def membership_lines(membership: Mapping[str, Any]) -> Iterator[str]:
     """The processes that share the journal, and who serves what since when."""
     if membership.get("problem"):
         yield f"the database does not renew our leases: {membership['problem']}"
+    if membership.get("stale"):
+        yield f"who serves what is not known: it was read last {membership['age']:g} s ago"
+        return
     names = {each["id"]: f"{each['host']} (process {each['pid']})" for each in membership.get("processes", ())}
     for each in membership.get("processes", ()):
         marks = [

@@ -228,7 +228,7 @@ def _check_pins(config: Config, accounts: Iterable[str], findings: Findings) -> 
     for at, name in enumerate(pinned):
         if normalize_account_id(name) not in accounts:
             findings.unknown_name(f"gateway.accounts[{at}]", "account", name, accounts)
-    if pinned and not config.store.url:
+    if pinned and not config.store.url and config.store.url.ref is None:
         findings.warning(
             "gateway.accounts",
             "leaves the other accounts without a process",

@@ -103,6 +103,11 @@ def check_shape(raw: Any, path: str, form: SecretForm) -> Secret:
     return _inline(raw, path, form) if isinstance(raw, str) else Secret("", secret_ref(raw, path))
 
 
+def read_late(secret: Secret, path: str, env: Mapping[str, str], folder: Path) -> Secret:
+    """What a secret refers to that `check_shape` has left unread; one that has a value is returned. Raises Invalid."""
+    return secret if secret or secret.ref is None else _fetch(secret.ref, path, env, folder)
+
+
 def unread_secret(_raw: Any, _path: str, _form: SecretForm) -> Secret:
     """A resolver that reads nothing: the secret is checked and read elsewhere."""
     return NO_SECRET

@@ -9,7 +9,7 @@ from functools import partial
 
 from attrs import frozen
 
-from oc_trio.errors import StoreError, StoreUnusable
+from oc_trio.errors import StoreEmpty, StoreError, StoreUnusable
 from oc_trio.store.engine import Engine, Tx
 from oc_trio.store.schema import ACCESS, CONVERSATIONS, CRON, DOUBTS, LEASES, LEDGER, RELAYED
 
@@ -130,6 +130,8 @@ async def require_current(engine: Engine) -> int:
     def read(tx: Tx) -> int:
         state = _made_state(tx)
         _refuse_newer(state, len(MIGRATIONS))
+        if state.version == 0:
+            raise StoreEmpty("the database holds no journal yet: start the gateway to make it")
         if state.version < len(MIGRATIONS):
             # Raised inside the transaction, so that creating the tables is rolled back.
             raise StoreError(

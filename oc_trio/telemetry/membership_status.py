@@ -36,7 +36,10 @@ class MembershipStatus:
         return f"{found.host} (process {found.pid})" if found is not None else "a process that has left"
 
     def to_json(self, now: float) -> dict[str, Any]:
-        """Plain values. `lag` is how many seconds ago the process was heard of, and the lease renewed, at `now`."""
+        """Plain values. `lag` is how many seconds ago the process was heard of, and the lease renewed, at `now`.
+
+        `stale` where all leases that were read have ended since: who serves what is not known.
+        """
         age = now - self.read_at
 
         def lag(left_ms: int) -> float:
@@ -44,6 +47,8 @@ class MembershipStatus:
 
         return {
             "problem": self.problem,
+            "stale": bool(self.problem) and age >= LEASE_SECONDS,
+            "age": round(age, 1),
             "processes": [
                 {
                     "id": process.id,

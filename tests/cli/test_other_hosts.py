@@ -64,6 +64,36 @@ def test_who_serves_what(config: Path) -> None:
     assert [each["host"] for each in answer["membership"]["processes"]] == ["far-host"]
 
 
+def test_a_url_that_stands_elsewhere(config: Path, tmp_path: Path, postgres_url: str) -> None:  # noqa: F811 - the fixture
+    """Commands that need no token read the file of `store.url` all the same; where it is not there, they say so, and
+    don't take the SQLite file that would be used without one.
+    """
+    kept = tmp_path / "store-url"
+    kept.write_text(f"{postgres_url}\n")
+    kept.chmod(0o600)
+    text = config.read_text().replace(f'"{postgres_url}"', '{ source = "file", path = "./store-url" }')
+    config.write_text(text.replace("[gateway]", '[gateway]\naccounts = ["default"]'))
+    shown = run(config, "status")
+    assert (shown.exit_code, "process 42 on far-host" in shown.stdout) == (0, True), shown.output
+    listed = run(config, "pairing", "list")
+    assert (listed.exit_code, listed.stderr) == (0, ""), listed.output
+    kept.write_text("mysql://elsewhere\n")
+    refused = run(config, "pairing", "list")
+    assert (refused.exit_code, "store.url: must begin with postgresql://" in refused.stderr) == (78, True)
+    kept.unlink()
+    refused = run(config, "pairing", "list")
+    assert (refused.exit_code, "store-url" in refused.stderr) == (78, True), refused.output
+
+
+def test_a_database_before_the_first_start(tmp_path: Path, postgres_url: str) -> None:  # noqa: F811 - the fixture
+    """For the doctor an empty database is no fault, and it stays empty."""
+    config = tmp_path / "oc-trio.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, url=postgres_url))
+    for _ in range(2):
+        shown = run(config, "doctor")
+        assert "ok      journal: will be made at the first start, in the database that store.url names" in shown.stdout
+
+
 def test_a_journal_that_is_away(tmp_path: Path) -> None:
     """It is as if there were none."""
     config = tmp_path / "oc-trio.toml"

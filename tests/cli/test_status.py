@@ -157,3 +157,8 @@ def test_processes_and_leases(tmp_path: Path) -> None:
     assert done.exit_code == EX_FAILED
     assert "lease of default: nobody, epoch 3" in done.stdout
     assert "the database does not renew our leases: postgres: away" in done.stdout
+    done = said(problem="postgres: away", stale=True, age=20.5)
+    assert done.exit_code == EX_FAILED
+    assert "who serves what is not known: it was read last 20.5 s ago" in done.stdout
+    assert "lease of default" not in done.stdout
+    assert "process 11" not in done.stdout.partition("who serves")[2]

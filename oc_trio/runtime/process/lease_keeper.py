@@ -89,6 +89,8 @@ class LeaseKeeper:
     # By this process's clock: when a process was first heard of, and an account first found free.
     _first_seen: dict[str, float] = field(init=False, factory=dict)
     _free_since: dict[AccountId, float] = field(init=False, factory=dict)
+    # Who was last said to serve an account in our place.
+    _said: dict[AccountId, str] = field(init=False, factory=dict)
     # The first deadline that was seen of each holder's lease, by this process's clock.
     _first_deadline: dict[tuple[AccountId, str, int], float] = field(init=False, factory=dict)
 
@@ -229,6 +231,7 @@ class LeaseKeeper:
                 taken_over_from=self._name_of(former) if former else "",
             )
             held = self._held[account] = _Held(lease, wanted, former)
+            self._said.pop(account, None)
             nursery.start_soon(self._follow, account, held)
         return has_all
 
@@ -362,6 +365,9 @@ class LeaseKeeper:
                 detail = f"served by {holder}" if holder else "served by nobody yet"
                 detail = "the database does not answer" if is_cut_off else detail
                 show_state(self.health, self.metrics, account, STANDBY, detail)
+                if holder and self._said.get(account) != holder:
+                    log.info("standing by for an account", account=account, served_by=holder)
+                    self._said[account] = holder
 
     def _name_of_holder(self, account: AccountId) -> str:
         return "" if self.health.membership is None else self.health.membership.serving(account)

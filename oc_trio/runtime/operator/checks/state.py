@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oc_trio.config.load import Loaded
 from oc_trio.config.paths import service_state_hint
-from oc_trio.errors import ConfigError, StoreError
+from oc_trio.errors import ConfigError, StoreEmpty, StoreError
 from oc_trio.runtime.operator.checks.jobs import check_jobs
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.operator.repairs import close_to_others
@@ -125,6 +125,10 @@ async def check_journal(loaded: Loaded) -> tuple[Finding, ...]:
             damage = await store.integrity_check()
             stats = await store.stats()
             jobs = () if damage else await check_jobs(loaded, store)
+    except StoreEmpty:
+        text = "will be made at the first start, in the database that store.url names"
+        new = Finding(Level.OK, "journal", text, "journal.new")
+        return (new, *await check_jobs(loaded, None))
     except (StoreError, ConfigError) as problem:
         fix = "see Troubleshooting, It doesn't start: what to do depends on what it says"
         return (Finding(Level.FAILED, "journal", str(problem), "journal.failed", fix),)
