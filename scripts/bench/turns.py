@@ -29,6 +29,7 @@ from scripts.bench.processes import HERE, cpu_seconds, journal_seconds, peak_rss
 from scripts.bench.processes import gateway as started_gateway
 
 PASSWORD = "Passw0rd!x"
+LIVE_CHANNELS = 20
 
 
 class Reader:
@@ -173,7 +174,9 @@ async def live(base: str, world: dict[str, Any], args: argparse.Namespace, pid: 
         calls_before, cpu_before, began = await bot_calls(api, world), cpu_seconds(pid), time.monotonic()
         for number in range(args.live):
             message = f"@{world['bot_name']} question {number}"
-            answer = await api.post("/api/v4/posts", json={"channel_id": world["channel_id"], "message": message})
+            answer = await api.post(
+                "/api/v4/posts", json={"channel_id": world["channels"][number % LIVE_CHANNELS], "message": message}
+            )
             answer.raise_for_status()
             await trio.sleep(args.ramp / args.live)
         with trio.move_on_after(args.patience):
@@ -212,7 +215,18 @@ def prepare(base: str) -> dict[str, Any]:
         login = http.post("/api/v4/users/login", json={"login_id": "alice", "password": PASSWORD}).raise_for_status()
         http.headers["Authorization"] = f"Bearer {login.headers['Token']}"
         channel = http.get("/api/v4/teams/name/demo/channels/name/town-square").raise_for_status().json()
-        return {"token": login.headers["Token"], "channel_id": channel["id"]}
+        return {"token": login.headers["Token"], "channel_id": channel["id"], "team_id": channel["team_id"]}
+
+
+def add_channels(base: str, world: dict[str, Any], count: int) -> list[str]:
+    """More channels of alice and the bot: so many answers in one are more than its catch-up reads, if it is needed."""
+    ids = []
+    with httpx.Client(base_url=f"{base}/api/v4", headers={"Authorization": f"Bearer {world['token']}"}) as http:
+        for number in range(count):
+            body = {"team_id": world["team_id"], "name": f"live-{number}", "display_name": "Live", "type": "O"}
+            ids.append(http.post("/channels", json=body).raise_for_status().json()["id"])
+            http.post(f"/channels/{ids[-1]}/members", json={"user_id": world["bot_id"]}).raise_for_status()
+    return ids
 
 
 def run_floor(base: str, model: str, world: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
@@ -266,6 +280,7 @@ def main() -> None:
         world = {**prepare(base), "bot_token": started["bot_token"], "bot_id": started["bot_id"]}
         world["bot_name"] = started["bot_username"]
         if args.live:
+            world["channels"] = add_channels(base, world, LIVE_CHANNELS)
             print(json.dumps({"live": args.live, **run_gateway(base, model_url, world, args)}))
             return
         floor = run_floor(base, model_url, world, args)
