@@ -94,7 +94,9 @@ class Fleet:
 
     @property
     def is_live(self) -> bool:
-        """Whether each account is live in one of them."""
+        """Whether each account is live in one of them, and none is paused."""
+        if any(process.power is not None and process.power.resumed is not None for process in self.processes):
+            return False
         return all(
             any(_serves(process, account) for process in self.processes) for account in self.watch.accounts.values()
         )
