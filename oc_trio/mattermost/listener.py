@@ -38,7 +38,7 @@ from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_
 from oc_trio.telemetry.log import get_logger
 
 BUFFER = 4096  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
-MAX_TOGETHER = 200  # posts that are handed on at once; an event behind them waits for them
+MAX_TOGETHER = 1000  # posts that are handed on at once; an event behind them waits for them
 HEARTBEAT_SECONDS = 30.0
 # A request that is refused with 401 triggers a heartbeat at once, but not within this time of the last one.
 MIN_HEARTBEAT_SECONDS = 2.0
