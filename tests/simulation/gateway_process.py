@@ -305,12 +305,14 @@ class GatewayProcess:
 
     async def _resume(self, power: PowerSwitch, task: trio.lowlevel.Task, resumed: trio.Event, seconds: float) -> None:
         assert self.fleet is not None
-        with trio.move_on_after(seconds):
-            await power.gone.wait()
-        self.transcript.note("power", f"{power.name} goes on")
-        power.resumed = None
-        resumed.set()
-        self.fleet.pauses.end(task)
+        try:
+            with trio.move_on_after(seconds):
+                await power.gone.wait()
+        finally:  # else a run that is ended from outside would wait for it for ever
+            self.transcript.note("power", f"{power.name} goes on")
+            power.resumed = None
+            resumed.set()
+            self.fleet.pauses.end(task)
 
     def _prepare(self) -> tuple[Gateway, PowerSwitch]:
         number, fleet = self.incarnations + 1, self.fleet
