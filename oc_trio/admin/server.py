@@ -105,6 +105,12 @@ def _unix(path: Path) -> Iterator[socket.socket]:
         try:
             # A gateway that was killed leaves its socket behind, and bind fails where the name exists.
             if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+                if _is_answered(path):
+                    # Two on one PostgreSQL journal: nothing else keeps them from having the same state directory.
+                    raise AdminListenFailed(
+                        f"another gateway answers at the admin socket {path}: give each a state directory of its own "
+                        "(STATE_DIRECTORY), or a gateway.admin.socket"
+                    )
                 path.unlink()
             listener.bind(str(path))
             listener.listen(_BACKLOG)
@@ -116,6 +122,19 @@ def _unix(path: Path) -> Iterator[socket.socket]:
             yield listener
         finally:
             path.unlink(missing_ok=True)
+
+
+def _is_answered(path: Path) -> bool:
+    """Whether a process listens at a socket; never waits."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(str(path))
+        except BlockingIOError:  # its queue is full
+            return True
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

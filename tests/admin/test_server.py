@@ -41,6 +41,22 @@ async def test_socket_and_port(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+async def test_a_socket_that_is_answered_is_left_alone(tmp_path: Path) -> None:
+    """It is another gateway's with the same state directory, to which commands go on to speak."""
+    path = tmp_path / "admin.sock"
+    async with trio.open_nursery() as nursery:
+
+        async def serve(task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
+            await serve_admin(app(), path=path, task_status=task_status)
+
+        await nursery.start(serve)
+        with pytest.raises(AdminListenFailed, match="another gateway answers at the admin socket"):
+            await serve_admin(app(), path=path)
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path))) as local:
+            assert (await local.get("http://localhost/livez")).text == "ok\n"
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_can_not_be_had(tmp_path: Path) -> None:
     """A port in use, a folder that is not there, a path that is too long: said in words."""
     with socket.socket() as taken:
