@@ -4,7 +4,7 @@ A row waits until the process that serves the account takes it, and ends with th
 waits for the answer may give up before: who handles the row is then told so when it ends the row.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from attrs import frozen
 
@@ -68,10 +68,15 @@ class Relayed:
 
     _engine: Engine
 
-    async def put(self, row: RelayedRow, most: int) -> bool:
-        """Adds a row; False where `most` rows of its account are open already, and nothing was written."""
+    async def put(self, row: RelayedRow, most: int, *, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Adds a row; False where `most` rows of its account are open already, and nothing was written.
+
+        Nor is it where `is_wanted`, which is called in the database's thread, says so: the database may have hung.
+        """
 
         def write(tx: Tx) -> bool:
+            if not is_wanted():
+                return False
             # Two processes may count at the same time: a few rows more than `most` do no harm.
             count = tx.value("SELECT COUNT(*) FROM relayed WHERE account = ? AND state <> 'ended'", row.account)
             return int(count) < most and _insert(tx, row)

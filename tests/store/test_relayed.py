@@ -29,6 +29,7 @@ async def test_an_account_has_a_bounded_number_of_open_rows(store: Store) -> Non
     """One more is refused until another has ended."""
     assert await store.relayed.put(ROW, 1)
     assert not await store.relayed.put(evolve(ROW, id="r2"), 1)
+    assert not await store.relayed.put(evolve(ROW, id="r4", account=OTHER), 1, is_wanted=lambda: False)
     assert await store.relayed.put(evolve(ROW, id="r3", account=OTHER), 1)
 
     await store.relayed.end("r1", "[1]", 1010)

@@ -65,6 +65,8 @@ class _Caller:
 
     answered: trio.Event = field(factory=trio.Event)
     answer: RelayedAnswer | None = None
+    # Told to ask again: what has not been written by then shall not be.
+    is_refused: bool = False
 
 
 @define(eq=False)
@@ -109,13 +111,16 @@ class Relay:
         caller = self._callers[id_] = _Caller()
         try:
             with trio.move_on_after(seconds):
-                if not await self.store.relayed.put(row, MAX_OPEN_ROWS):
+                if not await self.store.relayed.put(row, MAX_OPEN_ROWS, is_wanted=lambda: not caller.is_refused):
                     self._count(kind, "refused")
                     log.warning("too many requests wait for a process that serves the account", account=account)
                     raise CallbackRefused(503, UNAVAILABLE)
                 self.wake(account)
                 await caller.answered.wait()
             answer = caller.answer or await self._give_up(id_, withdraw=withdraw)
+        except CallbackRefused:
+            caller.is_refused = True
+            raise
         finally:
             del self._callers[id_]
         self._count(kind, "unanswered" if answer is None else "refused" if answer.is_refused else "answered")

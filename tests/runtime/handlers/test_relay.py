@@ -432,7 +432,7 @@ async def test_a_journal_that_is_away_refuses_and_what_was_accepted_waits_for_it
         await two.callbacks.execute("/oc_new")
         real = Admissions.admit
 
-        async def away(*_: Any) -> Any:
+        async def away(*_: Any, **_options: Any) -> Any:
             raise StoreError("away")
 
         monkeypatch.setattr(Admissions, "admit", away)
