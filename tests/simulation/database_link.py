@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 from attrs import define, field
-from outcome import Error, Outcome, acapture
+from outcome import Error, Outcome, Value
 
 from oc_trio.errors import StoreError
 from tests.simulation.crash import Disk, PowerSwitch
@@ -56,16 +56,23 @@ class DatabaseLink:
         return job.result.unwrap()
 
     async def _work_off(self) -> None:
-        while self._queue:
-            await trio.lowlevel.checkpoint()
-            await self.disk.answering(self.patience)
-            if self.disk.is_silent:
-                for job in self._queue:
-                    job.result = Error(StoreError("sqlite: connection refused"))
-                    job.done.set()
-                self._queue.clear()
-                break
-            job = self._queue.popleft()
-            job.result = await acapture(job.run)
-            job.done.set()
-        self._is_busy = False
+        try:
+            while self._queue and await self._is_answered():
+                job = self._queue[0]
+                try:
+                    job.result = Value(await job.run())
+                except Exception as problem:  # noqa: BLE001 - raised where the work was asked for
+                    job.result = Error(problem)
+                self._queue.popleft().done.set()
+        finally:
+            # Refused, or the run was ended from outside: whoever waits in a shield would wait for ever.
+            for job in self._queue:
+                job.result = Error(StoreError("sqlite: connection refused"))
+                job.done.set()
+            self._queue.clear()
+            self._is_busy = False
+
+    async def _is_answered(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        await self.disk.answering(self.patience)
+        return not self.disk.is_silent
