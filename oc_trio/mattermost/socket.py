@@ -212,28 +212,32 @@ async def open_socket(
     lease = lease or Lease.unlimited(AccountId(""))
     stream = _EndAwareStream(await _connect(url, open_stream, ssl_context))
     error: Exception | None = None
+    pump: trio.Nursery | None = None
+    reading = trio.CancelScope()
     try:
-        async with trio.open_nursery() as nursery:
-            # It starts at once. Cancelled between its start and the assignment, nobody would end it any more.
-            with trio.CancelScope(shield=True):
-                pump: trio.Nursery = await nursery.start(_hold_pump, nursery.cancel_scope)
-            try:
-                await lease.check()  # connecting may have taken long
-                socket = await _upgrade(pump, stream, url, token, resume, lease)
+        with reading:
+            async with trio.open_nursery() as nursery:
+                # It starts at once. Cancelled between its start and the assignment, nobody would end it any more.
+                with trio.CancelScope(shield=True):
+                    pump = await nursery.start(_hold_pump, reading)
+                assert pump is not None
                 try:
-                    yield socket
+                    await lease.check()  # connecting may have taken long
+                    socket = await _upgrade(pump, stream, url, token, resume, lease)
+                    try:
+                        yield socket
+                    finally:
+                        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                            await socket.aclose()
                 finally:
-                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                        await socket.aclose()
-            finally:
-                pump.cancel_scope.cancel()
+                    pump.cancel_scope.cancel()
     except ExceptionGroup as group:
         error = _main_error(group)
         if error is None:
             raise
     finally:
         await trio.aclose_forcefully(stream)
-    if error is None and nursery.cancel_scope.cancelled_caught:
+    if error is None and reading.cancelled_caught:
         raise MattermostUnavailable("the websocket could not be read any more")
     if error is not None:
         raise _translated(error) from error.__cause__

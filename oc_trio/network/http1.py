@@ -27,7 +27,7 @@ _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _HEAD_BYTES = 100 * 1024
 
 
-def _http() -> h11.Connection:
+def _new_http() -> h11.Connection:
     return h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
 
 
@@ -44,7 +44,7 @@ class ClientConnection:
     expires_at: float = math.inf
     before_write: Callable[[], Awaitable[None]] | None = None
     # Of one exchange: h11 gets the bytes of the response's head, and none of its body.
-    _http: h11.Connection = field(init=False, factory=_http)
+    _http: h11.Connection = field(init=False, factory=_new_http)
     _method: bytes = field(init=False, default=b"")
     _unread: bytes = field(init=False, default=b"")
     _body: Body | None = field(init=False, default=None)
@@ -99,7 +99,7 @@ class ClientConnection:
         body = self._body
         if not self._is_kept or body is None or not body.is_whole or body.has_rest or self._unread:
             return False
-        self._http, self._body = _http(), None
+        self._http, self._body = _new_http(), None
         return True
 
     def is_usable(self, now: float) -> bool:

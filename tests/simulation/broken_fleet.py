@@ -22,7 +22,7 @@ _SHORT_MS = 2500
 class UnfencedStore(Store):
     """A journal that takes what a former holder of a lease writes."""
 
-    def fenced(self, _fence: Fence) -> Store:
+    def fenced(self, fence: Fence) -> Store:
         return self
 
 

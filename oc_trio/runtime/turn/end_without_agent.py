@@ -175,8 +175,8 @@ async def _end_with_notice(
     """End the obligations of messages that have no turn, and post a notice. Both are recorded in one transaction: a
     restart posts the notice and answers none of the messages. `sentence` is for so many messages.
     """
-    obligations, is_ended = services.store.obligations, False
-    while not is_ended:
+    obligations = services.store.obligations
+    while True:
         # People may have deleted some while they waited, and may in this moment.
         still_open = await obligations.still_open(job.obligation.id for job in jobs)
         jobs = [job for job in jobs if job.obligation.id in still_open]
@@ -187,7 +187,8 @@ async def _end_with_notice(
         message = _notice(first, notice_id(first.obligation.id), root_id, sentence(len(jobs)))
         ids, now = [job.obligation.id for job in jobs], services.clock.now_ms()
         row = row_of(message, services.account, services.delivery.bot_id, now)
-        is_ended = bool(await obligations.close_with_notice(ids, failed(reason), now, row))
+        if await obligations.close_with_notice(ids, failed(reason), now, row):
+            break
     outcome = await _post_notice(services, message, reason)
     if not outcome.posts:
         await obligations.note_refusal(message.id, outcome.reason)

@@ -13,7 +13,7 @@ from tests.runtime.harness import Harness
 class SilentServer(httpx.AsyncBaseTransport):
     """Takes requests and answers none."""
 
-    async def handle_async_request(self, _request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await trio.sleep_forever()
         raise AssertionError
 
