@@ -69,7 +69,7 @@ class Relayed:
     _engine: Engine
 
     async def put(self, row: RelayedRow, most: int, *, is_wanted: Callable[[], bool] = lambda: True) -> bool:
-        """Adds a row; False where `most` rows of its account are open already, and nothing was written.
+        """Adds a row; False where `most` rows of its account and kind are open already, and nothing was written.
 
         Nor is it where `is_wanted`, which is called in the database's thread, says so: the database may have hung.
         """
@@ -78,7 +78,8 @@ class Relayed:
             if not is_wanted():
                 return False
             # Two processes may count at the same time: a few rows more than `most` do no harm.
-            count = tx.value("SELECT COUNT(*) FROM relayed WHERE account = ? AND state <> 'ended'", row.account)
+            open_rows = "SELECT COUNT(*) FROM relayed WHERE account = ? AND kind = ? AND state <> 'ended'"
+            count = tx.value(open_rows, row.account, row.kind)
             return int(count) < most and _insert(tx, row)
 
         return await self._engine.run(write)
@@ -100,11 +101,11 @@ class Relayed:
 
         return await self._engine.run(read)
 
-    async def open_for(self, account: AccountId) -> tuple[RelayedRow, ...]:
-        """The oldest open rows of an account, in the order in which they came."""
-        rows = await self._engine.run(
-            lambda tx: tx.all(f"{_OPEN} AND account = ? ORDER BY serial LIMIT ?", account, MAX_OPEN)
-        )
+    async def open_for(self, account: AccountId, besides: Collection[str] = ()) -> tuple[RelayedRow, ...]:
+        """The oldest open rows of an account but for those with the ids `besides`, in the order in which they came."""
+        # No id is empty: with an empty list the condition would hold for no row.
+        sql = f"{_OPEN} AND account = ? AND id NOT IN (??) ORDER BY serial LIMIT ?"
+        rows = await self._engine.run(lambda tx: tx.all(sql, account, ("", *besides), MAX_OPEN))
         return tuple(map(_row_of, rows))
 
     async def take(self, id_: str) -> bool:

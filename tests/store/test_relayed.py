@@ -23,12 +23,14 @@ async def test_rows_are_read_in_the_order_in_which_they_came(store: Store) -> No
     assert await store.relayed.look() == (frozenset({ACCOUNT, OTHER}), ())
     (row,) = await store.relayed.open_for(OTHER)
     assert row == evolve(ROW, id="r2", account=OTHER)
+    assert [row.id for row in await store.relayed.open_for(ACCOUNT, ["r0"])] == ["r1"]
 
 
 async def test_an_account_has_a_bounded_number_of_open_rows(store: Store) -> None:
-    """One more is refused until another has ended."""
+    """One more of its kind is refused until another has ended."""
     assert await store.relayed.put(ROW, 1)
     assert not await store.relayed.put(evolve(ROW, id="r2"), 1)
+    assert await store.relayed.put(evolve(ROW, id="r5", kind="hook"), 1)
     assert not await store.relayed.put(evolve(ROW, id="r4", account=OTHER), 1, is_wanted=lambda: False)
     assert await store.relayed.put(evolve(ROW, id="r3", account=OTHER), 1)
 

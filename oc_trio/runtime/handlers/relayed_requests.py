@@ -77,10 +77,10 @@ class RelayedRequests:
         while True:
             await wakeup.wait()
             try:
-                for row in await self.services.store.relayed.open_for(self.services.account):
-                    if row.id not in self._known:
-                        self._known.add(row.id)
-                        await self._begin(row)
+                # Without those that are known: hooks that can't be handled yet would hide what comes after them.
+                for row in await self.services.store.relayed.open_for(self.services.account, tuple(self._known)):
+                    self._known.add(row.id)
+                    await self._begin(row)
                 self._is_failing = False
             except StoreUnusable:
                 raise
