@@ -36,9 +36,21 @@ class RatePolicy:
     burst: float = 100.0
 
 
+# For a server that limits nobody, which is Mattermost's default: what is left is a bound for our own mistakes. Edits of
+# drafts have a bound of their own (`core.pacing`), and at most 100 calls are under way at once.
+UNLIMITED = RatePolicy(rate=500.0, burst=500.0)
+
+
 def room_for(bucket: Bucket, lane: Lane, now: float) -> tuple[Bucket, float]:
     """Takes one token for `lane`: the new bucket and 0.0, or the refilled bucket and the seconds to wait."""
     return take(bucket, now, reserve=bucket.burst * _RESERVE[lane])
+
+
+def with_policy(bucket: Bucket, policy: RatePolicy, now: float) -> Bucket:
+    """The bucket with another rate and burst: what has been spent of the one is spent of the other."""
+    refilled = refill(bucket, now)
+    spent = refilled.burst - refilled.tokens
+    return evolve(refilled, rate=policy.rate, burst=policy.burst, tokens=policy.burst - min(spent, policy.burst))
 
 
 def learn(bucket: Bucket, now: float, *, limit: float, remaining: float, reset: float) -> Bucket:

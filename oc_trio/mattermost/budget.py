@@ -12,7 +12,7 @@ from itertools import count
 import trio
 from attrs import define, field
 
-from oc_trio.core.ratelimit import Lane, RatePolicy, learn, room_for
+from oc_trio.core.ratelimit import UNLIMITED, Lane, RatePolicy, learn, room_for, with_policy
 from oc_trio.core.token_bucket import Bucket, full, pause
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.wakeup import Wakeup
@@ -32,9 +32,16 @@ class _Ticket:
 
 @define(eq=False)
 class RateBudget:
-    """Token bucket with priority lanes; create it inside a Trio run."""
+    """Token bucket with priority lanes; create it inside a Trio run.
+
+    `policy` holds until the server has answered, and where it limits calls but does not say how; `unlimited` where it
+    does not limit them.
+    """
 
     policy: RatePolicy = field(factory=RatePolicy)
+    unlimited: RatePolicy = UNLIMITED
+    # Whether the server limits calls, None as long as it has not answered.
+    _is_limiting: bool | None = field(init=False, default=None)
     _bucket: Bucket = field(init=False)
     _waiting: list[tuple[Lane, int, _Ticket]] = field(init=False, factory=list)
     _numbers: "count[int]" = field(init=False, factory=count)
@@ -105,12 +112,21 @@ class RateBudget:
         match numbers:
             # All three or none: a server without rate limits sends no such headers.
             case [float(limit), float(remaining), float(reset)]:
+                self._note_limits(True, now)
                 self._bucket = learn(self._bucket, now, limit=limit, remaining=remaining, reset=reset)
             case _:
-                pass
+                # A 429 without numbers is a proxy's.
+                self._note_limits(limited, now)
         self._changed.set()
         if limited:
             self._bucket = pause(self._bucket, now, 1.0 if retry_after is None else retry_after)
+
+    def _note_limits(self, is_limiting: bool, now: float) -> None:
+        """Once a server, or the proxy before it, has shown that it limits calls, that stays so."""
+        if is_limiting is self._is_limiting or self._is_limiting:
+            return
+        self._is_limiting = is_limiting
+        self._bucket = with_policy(self._bucket, self.policy if is_limiting else self.unlimited, now)
 
     async def _wait_turn(self, ticket: _Ticket) -> None:
         while True:

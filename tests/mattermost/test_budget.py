@@ -133,3 +133,33 @@ async def test_who_asks_for_room_goes_behind_the_queue(autojump_clock: trio.test
         await trio.testing.wait_all_tasks_blocked()
         assert await budget.wait_for_capacity(Lane.EDIT)
     assert trio.current_time() == pytest.approx(12.0, abs=0.01)  # the pause, the create's token, and ours
+
+
+NUMBERS = {"x-ratelimit-limit": "11", "x-ratelimit-remaining": "10", "x-ratelimit-reset": "1"}
+
+
+async def _calls_at_once(budget: RateBudget) -> int:
+    count = 0
+    with trio.move_on_after(0.001):
+        while True:
+            await budget.acquire(Lane.FINAL)
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    ("headers", "limited", "most"),
+    [({}, False, 500), (NUMBERS, False, 10), ({}, True, 0)],
+    ids=["no numbers", "numbers", "429 without numbers"],
+)
+async def test_a_server_that_limits_nobody_is_not_held_back(
+    autojump_clock: trio.testing.MockClock, headers: dict[str, str], limited: bool, most: int
+) -> None:
+    """Its answers have no numbers. Whoever has limited a call is never taken for such a one again."""
+    budget = RateBudget(RatePolicy(rate=1.0, burst=20.0))
+    budget.observe(headers, limited=limited, retry_after=None)
+    assert await _calls_at_once(budget) == most
+    if most < 500:
+        budget.observe({}, limited=False, retry_after=None)
+        await trio.sleep(100)
+        assert await _calls_at_once(budget) in (10, 20)
