@@ -6,6 +6,7 @@ that serves the account: what a handler admits, claims or posts has a key made o
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from hmac import compare_digest
 from typing import Any, NoReturn, assert_never
 
 import trio
@@ -135,12 +136,21 @@ class RelayedRequests:
         # 503 is "not yet"; other failures of the server are told to those who wait, and tried again for those who have
         # read that their request was received.
         is_passing = answer.status == 503 or (answer.status >= 500 and age > UNSEEN_MS)
+        # What failed is the question to Mattermost about a token that is ours.
+        is_passing = is_passing or (answer.status == 401 and self._has_our_token(request))
         if is_passing and age < (STALE_MS if isinstance(request, RelayedHook) else GIVE_UP_MS):
             return False
         is_late = await self._end(row, answer) or services.clock.now_ms() - row.created_at > UNSEEN_MS
         if is_late:
             await self._apply(row, request, answer)
         return True
+
+    def _has_our_token(self, request: RelayedRequest) -> bool:
+        if not isinstance(request, SlashCall) or self.handlers.command is None:
+            return False
+        given = request.token.encode("utf-8", "surrogatepass")
+        commands = self.handlers.command.registered() or ()
+        return any(each.token and compare_digest(each.token.encode(), given) for each in commands)
 
     async def _answer(self, row: RelayedRow, request: RelayedRequest) -> RelayedAnswer:
         answer = RelayedAnswer(None, 500, UNAVAILABLE)

@@ -266,6 +266,22 @@ async def test_what_is_forged_is_refused_where_it_arrives(autojump_clock: MockCl
         assert two.callbacks.database.execute("SELECT COUNT(*) FROM relayed").fetchone() == (0,)
 
 
+async def test_a_command_waits_for_a_server_that_can_not_be_asked_about_its_token(autojump_clock: MockClock) -> None:
+    """Its caller has read that it was received: an outage of Mattermost must not undo that."""
+    async with two_processes(callback_harness()) as two:
+        assert (await two.callbacks.execute("/oc_new"))["text"] == COMMAND_ACCEPTED
+        tokens = [(each, each.token) for each in two.callbacks.world.commands.of_team(two.callbacks.team.id)]
+        for command, _ in tokens:
+            command.token = "n" * 26
+        async with two.serving():
+            await trio.sleep(8)
+            assert two.callbacks.admitted == []
+            for command, token in tokens:
+                command.token = token
+            await trio.sleep(20)
+        assert [message.text for message, _ in two.callbacks.admitted] == ["/new"]
+
+
 async def test_a_token_that_was_regenerated_is_asked_about(autojump_clock: MockClock) -> None:
     """The journal does not have it yet, and the holder does what it does for a direct call: it asks Mattermost."""
     async with two_processes(callback_harness()) as two, two.serving():
