@@ -6,7 +6,6 @@ that serves the account: what a handler admits, claims or posts has a key made o
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from hmac import compare_digest
 from typing import Any, NoReturn, assert_never
 
 import trio
@@ -24,7 +23,7 @@ from oc_trio.core.relayed import (
     decode_request,
     order_key,
 )
-from oc_trio.core.slash import SlashCall
+from oc_trio.core.slash import SlashCall, match_call
 from oc_trio.errors import CallbackRefused, FenceRefused, MattermostError, StoreError, StoreUnusable
 from oc_trio.ids import SessionKey
 from oc_trio.runtime.conversation.keyed_queue import KeyedSerialQueue
@@ -148,9 +147,7 @@ class RelayedRequests:
     def _has_our_token(self, request: RelayedRequest) -> bool:
         if not isinstance(request, SlashCall) or self.handlers.command is None:
             return False
-        given = request.token.encode("utf-8", "surrogatepass")
-        commands = self.handlers.command.registered() or ()
-        return any(each.token and compare_digest(each.token.encode(), given) for each in commands)
+        return match_call(request, self.handlers.command.registered() or ()) is not None
 
     async def _answer(self, row: RelayedRow, request: RelayedRequest) -> RelayedAnswer:
         answer = RelayedAnswer(None, 500, UNAVAILABLE)
