@@ -36,16 +36,9 @@ class ModelServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            for phase in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{phase}.complete"})
+            await acknowledge_lifespan(receive, send)
             return
-        body = b""
-        while True:
-            part = await receive()
-            body += part.get("body", b"")
-            if not part.get("more_body"):
-                break
+        body = await read_body(receive)
         path = scope["path"].rstrip("/")
         headers = dict(scope["headers"])
         if path == "/stats":
@@ -88,7 +81,7 @@ class ModelServer:
         async def chunk(delta: dict[str, str], finish: str | None = None, **more: object) -> None:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             event = {"id": "words", "object": "chat.completion.chunk", "model": model, "choices": [choice], **more}
-            await send({"type": "http.response.body", "body": _sse(event), "more_body": True})
+            await send({"type": "http.response.body", "body": sse(event), "more_body": True})
 
         await chunk({"role": "assistant", "content": ""})
         for number in range(1, self.tokens + 1):
@@ -99,7 +92,25 @@ class ModelServer:
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
 
 
-def _sse(event: dict[str, object]) -> bytes:
+async def acknowledge_lifespan(receive: Receive, send: Send) -> None:
+    """ASGI's start and end of an app that has nothing to do then."""
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body of an ASGI request."""
+    body = bytearray()
+    while True:
+        part = await receive()
+        body.extend(part.get("body", b""))
+        if not part.get("more_body"):
+            return bytes(body)
+
+
+def sse(event: dict[str, object]) -> bytes:
+    """A server-sent event with JSON as its data."""
     return b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
 
 

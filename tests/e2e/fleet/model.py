@@ -10,7 +10,7 @@ from typing import Any
 import trio
 from attrs import define
 
-from oc_trio.sandbox.model_server import Receive, Scope, Send
+from oc_trio.sandbox.model_server import Receive, Scope, Send, acknowledge_lifespan, read_body, sse
 
 QUESTION = re.compile(r"\bq(\d+)\b")
 NOTE = "note"
@@ -27,16 +27,9 @@ class SlowModel:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            for phase in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{phase}.complete"})
+            await acknowledge_lifespan(receive, send)
             return
-        body = b""
-        while True:
-            part = await receive()
-            body += part.get("body", b"")
-            if not part.get("more_body"):
-                break
+        body = await read_body(receive)
         try:
             await self._stream(json.loads(body), send)
             self.served += 1
@@ -55,7 +48,7 @@ class SlowModel:
                 "model": "slow",
                 "choices": [choice],
             }
-            await send({"type": "http.response.body", "body": _sse(event), "more_body": True})
+            await send({"type": "http.response.body", "body": sse(event), "more_body": True})
 
         text, is_after_tool = last_request(request["messages"])
         numbers = list(dict.fromkeys(QUESTION.findall(text)))
@@ -89,7 +82,3 @@ def _note_call(numbers: list[str]) -> dict[str, Any]:
     text = " ".join(f"noted q{number}" for number in numbers)
     function = {"name": "message", "arguments": json.dumps({"action": "send", "message": text})}
     return {"index": 0, "id": "call_1", "type": "function", "function": function}
-
-
-def _sse(event: dict[str, object]) -> bytes:
-    return b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
