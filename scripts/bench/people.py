@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from oc_trio.sandbox.demo import PASSWORD
 from scripts.bench.chat_process import ChatProcess
+from scripts.bench.user_socket import open_user_socket
 
 _STAMP = re.compile(r"\b(first|end)@(\d+\.\d+)")
 
@@ -49,12 +50,7 @@ class Answers:
                 self.whole_posts.add(post["id"])
 
     async def read(self, base: str, token: str) -> None:
-        async with trio_websocket.open_websocket_url(
-            base.replace("http", "ws", 1) + "/api/v4/websocket",
-            extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-            message_queue_size=4096,
-            receive_buffer_size=65536,
-        ) as socket:
+        async with open_user_socket(base, token) as socket:
             while True:
                 frame = json.loads(await socket.get_message())
                 now = time.monotonic()

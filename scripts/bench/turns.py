@@ -21,12 +21,12 @@ from typing import Any
 
 import httpx
 import trio
-import trio_websocket
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.bench.processes import HERE, cpu_seconds, journal_seconds, peak_rss_mib, process, spread, wait_for
 from scripts.bench.processes import gateway as started_gateway
+from scripts.bench.user_socket import open_user_socket
 
 PASSWORD = "Passw0rd!x"
 LIVE_CHANNELS = 20
@@ -43,12 +43,7 @@ class Reader:
         self.edits = 0
 
     async def read(self, base: str, token: str, task_status: trio.TaskStatus[None]) -> None:
-        async with trio_websocket.open_websocket_url(
-            base.replace("http", "ws", 1) + "/api/v4/websocket",
-            extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-            message_queue_size=1024,
-            receive_buffer_size=65536,
-        ) as socket:
+        async with open_user_socket(base, token) as socket:
             while True:
                 frame = json.loads(await socket.get_message())
                 if frame.get("event") == "hello":
@@ -146,12 +141,7 @@ class LiveReader:
         return self.ended_at - first, sum(first < at < self.ended_at for at in self.edits)
 
     async def read(self, base: str, token: str, task_status: trio.TaskStatus[None]) -> None:
-        async with trio_websocket.open_websocket_url(
-            base.replace("http", "ws", 1) + "/api/v4/websocket",
-            extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-            message_queue_size=4096,
-            receive_buffer_size=65536,
-        ) as socket:
+        async with open_user_socket(base, token) as socket:
             while True:
                 frame = json.loads(await socket.get_message())
                 if frame.get("event") == "hello":
