@@ -26,6 +26,7 @@ MARGIN_SECONDS = 1.0
 
 def boot_time() -> float:
     """Seconds of a clock that goes on while the machine sleeps, where the system has one."""
+    # Monotonic time stands still while a machine is suspended, and the database's clock does not.
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 

@@ -79,6 +79,7 @@ async def retrying(
             return await call()
         except state.kind as failure:
             problem = failure
+        # Before `give_up` is asked: what becomes of a post is another process's decision by now.
         if isinstance(problem, LeaseLost):
             raise problem
         state.failed(problem)

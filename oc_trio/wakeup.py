@@ -22,6 +22,8 @@ class Wakeup:
     async def wait(self) -> None:
         """Until somebody calls `set`, or at once where somebody has since the last wait. Has no deadline."""
         await self._event.wait()
+        # A `set` between the wake-up and this line belongs to the same one: the caller looks at its state only after
+        # it.
         self._event = trio.Event()
 
     async def wait_next(self) -> None:

@@ -79,6 +79,7 @@ class AddressGuard:
         if proxy is None:
             stream = await self.dial(host, port)
         else:
+            # A proxy may be reached by TLS itself, also where the server behind it is not.
             stream = await open_tunnel(proxy, host, port, tls or ssl.create_default_context())
         return stream if tls is None else await open_tls(stream, host, tls)
 

@@ -10,6 +10,8 @@ from oc_trio.core.entities import Channel
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.client import Api
 
+# Rarely, because the numbering of events shows almost every loss. An event that is published while the server moves a
+# connection may be missing without a gap (tests/contract/README.md, Resume).
 AUDIT_SECONDS = 300.0
 GRACE_SECONDS = 5.0  # an event may still be on its way
 

@@ -43,6 +43,7 @@ class RateBudget:
     # Whether the server limits calls, None as long as it has not answered.
     _is_limiting: bool | None = field(init=False, default=None)
     _bucket: Bucket = field(init=False)
+    # Sorted: who comes first in the better lane goes first. Numbers are unique, so two tickets are never compared.
     _waiting: list[tuple[Lane, int, _Ticket]] = field(init=False, factory=list)
     _numbers: "count[int]" = field(init=False, factory=count)
     # Who waits for capacity, one behind the other: else each token would wake all of them.
@@ -74,6 +75,7 @@ class RateBudget:
             return
         # A typing event that comes late says something that is no longer true.
         if lane is Lane.TYPING or len(self._waiting) >= MAX_WAITERS:
+            # With others in line `wait` is 0, and the caller would come back in the same moment.
             raise MattermostUnavailable("our own rate budget for this server is spent", retry_after=max(wait, 0.1))
         ticket = _Ticket(lane, next(self._numbers))
         entry = (lane, ticket.number, ticket)
@@ -85,6 +87,7 @@ class RateBudget:
             problem = f"waited {MAX_WAIT:g} s for our own rate budget"
             raise MattermostUnavailable(problem, retry_after=1.0) from None
         finally:
+            # Cancelled and late callers as well: a ticket that nobody waits with would hold up all behind it.
             self._waiting.remove(entry)
             if self._waiting:
                 # Whoever is first in line now checks whether its turn has come.
@@ -138,6 +141,8 @@ class RateBudget:
             wait = self._take(ticket.lane)
             if wait <= 0.0:
                 return
+            # The token is not reserved: a 429 to somebody else's call may make the wait longer meanwhile, so it is
+            # taken again.
             await trio.sleep(wait)
 
     def _seconds_left(self, lane: Lane) -> float:

@@ -73,6 +73,8 @@ class _Pass:
         size = self.policy.page_size
         while not walk.done:
             if walk.before:
+                # By a post and not by a page number: new posts would shift the pages while we read. A post that has
+                # been deleted since still works (tests/contract, posts_deleted_in_pages).
                 page = await self.api.posts.before(channel.id, PostId(walk.before), per_page=size)
             else:
                 page = await self.api.posts.page(channel.id, per_page=size)

@@ -25,6 +25,7 @@ def input_from_frame(frame: Frame) -> Input:
         case EventFrame():
             return Numbered(frame.seq)
         case ActionReply():
+            # Only 401 is about the token. Any other answer, a failure too, proves that the connection lives.
             return PingAnswered(refused=not frame.ok and frame.status_code == 401)
 
 
@@ -33,6 +34,7 @@ def input_from_error(failure: MattermostError, phase: ConnectionPhase) -> Input:
     if isinstance(failure, MattermostRejected) and failure.is_auth:
         return TokenRefused()
     # A resume would replay the same frame, so the connection has to begin a new queue.
+    # While dialling it was a REST answer that could not be read, which says nothing about the queue.
     unreadable = isinstance(failure, PayloadError) or getattr(failure, "code", "") == TOO_LARGE
     return Unreadable() if unreadable and phase is not ConnectionPhase.DIALING else Lost(str(failure))
 

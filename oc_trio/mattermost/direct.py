@@ -18,6 +18,7 @@ from oc_trio.ids import UserId
 from oc_trio.mattermost.client import Api
 from oc_trio.retry import RetryState, retrying
 
+# Entries never expire: the direct channel of two people is the same for good. The bounds are for memory.
 MAX_CACHED = 10_000
 MAX_JOBS = 1000
 

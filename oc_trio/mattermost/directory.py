@@ -43,6 +43,7 @@ class Directory:
 
     api: Api
     ttl: float = TTL_SECONDS
+    # When an entry was learnt, and its value; the one that was learnt first comes first and is dropped first.
     _cache: OrderedDict[Hashable, tuple[float, Any]] = field(init=False, factory=OrderedDict)
     # Counts invalidations, to notice one that comes while a look-up is under way.
     _epoch: int = field(init=False, default=0)

@@ -13,6 +13,8 @@ from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.sniff import sniff
 
 MAX_PER_POST = 10  # Mattermost refuses an eleventh
+# Each chunk of a file on disk costs a call in a thread, and on its way it has `REQUEST_SECONDS`: at 9 KB/s it gets
+# there.
 _CHUNK = 256 * 1024
 # Operators change the limit rarely, and a server that refuses a file says so itself.
 _CONFIG_SECONDS = 3600.0

@@ -27,10 +27,12 @@ async def fetch_bot(api: Api) -> User:
     except PayloadError as problem:
         raise NotMattermostError(problem) from problem
     except MattermostRejected as problem:
+        # Mattermost gives each of its errors an id, a web server's page has none. A redirect names the right address.
         if problem.code or problem.status < 400:
             raise
         raise NotMattermostError(problem) from problem
     except MattermostUnavailable as problem:
+        # OpenSSL's words for an answer in plain text to the first message of TLS.
         if "WRONG_VERSION_NUMBER" not in str(problem):
             raise
         raise MattermostUnavailable(f"{problem} (does it speak http:// only?)") from problem

@@ -26,6 +26,8 @@ class KeyedLocks:
     async def hold(self, key: Hashable) -> AsyncGenerator[None, None]:
         """Hold the lock of `key` for the block."""
         entry = self._entries.setdefault(key, _Entry())
+        # Before the wait: an entry that somebody waits for must not be removed by who leaves, or two would hold "the"
+        # lock.
         entry.users += 1
         try:
             async with entry.lock:

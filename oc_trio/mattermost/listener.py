@@ -39,6 +39,8 @@ from oc_trio.telemetry.log import get_logger
 
 BUFFER = 4096  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
 MAX_TOGETHER = 1000  # posts that are handed on at once; an event behind them waits for them
+# The server pings every 60 s and gives a silent connection 100 s (tests/contract/README.md); with an action of our own
+# a dead one is noticed after 40 s.
 HEARTBEAT_SECONDS = 30.0
 # A request that is refused with 401 triggers a heartbeat at once, but not within this time of the last one.
 MIN_HEARTBEAT_SECONDS = 2.0
@@ -154,6 +156,8 @@ class _Connection:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heartbeat)
                 nursery.start_soon(self._read, events_send)
+                # It ends when the reader has closed its end of the channel and all of it was handled, at the latest at
+                # the deadline that `_fail` sets.
                 with self.pump_scope:
                     await self._pump(events_recv)
                 nursery.cancel_scope.cancel()
@@ -235,6 +239,7 @@ class _Connection:
         for frame in frames:
             if isinstance(frame, EventFrame) and isinstance(frame.event, Posted):
                 after, intents = step(link, input_from_frame(frame))
+                # Gathered is only what changes nothing but the number: a gap or a greeting has to be dealt with first.
                 if intents == _ADMIT:
                     posts.append(frame.event)
                     link = after
@@ -311,6 +316,7 @@ async def run_listener(
     finally:
         if listener.link.phase is ConnectionPhase.LIVE:
             # Shielded, because the usual reason to be here is a cancellation.
+            # No longer, since without it the next start reads the same posts by catch-up.
             with trio.move_on_after(2.0, shield=True):
                 await listener.save()
 

@@ -133,6 +133,7 @@ class _IdempotentCreate:
             began = trio.current_time()
             try:
                 async with self.serialised():
+                    # Again, since the wait for the lock is no part of the request.
                     began = trio.current_time()
                     return await self.api.posts.create(self.new, lane=self.lane)
             except MattermostUnavailable as exc:

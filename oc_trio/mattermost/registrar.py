@@ -146,6 +146,7 @@ class CommandRegistrar:
             case UpdateCommand(command) | TakeBackCommand(command):
                 return await self._update(command)
             case RecreateCommand(old, command):
+                # First, because a trigger is taken for as long as its old command exists.
                 await self._delete(evolve(command, id=old))
                 return await self._create(command)
             case CreateCommand(command):
@@ -196,6 +197,7 @@ class CommandRegistrar:
         except MattermostRejected as refusal:
             if refusal.status != 404:  # 404: it is gone already, or never was ours to see
                 raise
+        # Last: a command that is still on the server has to stay known, so that the next run removes it.
         await self.forget(command.id)
 
 

@@ -1,5 +1,6 @@
 """Detects a file's MIME type by its first bytes (magic numbers); its name and headers prove nothing."""
 
+# The first that fits counts, so a brand of `ftyp` comes before `ftyp` alone.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),

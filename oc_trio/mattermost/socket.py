@@ -29,11 +29,15 @@ from oc_trio.mattermost.rest.responses import error_from_response
 
 # Each covers one step, so that an error says which one hung.
 HANDSHAKE_SECONDS = 15.0
+# A server that does not know the token drops the connection after 5 s without a word (tests/contract,
+# ws_bad_header_token).
 GREETING_SECONDS = 10.0
 # The closing handshake is a courtesy; the connection is dropped without it.
 CLOSE_SECONDS = 2.0
+# A frame of a hundred bytes that is not taken for so long means that nothing is: the connection is given up.
 TYPING_SECONDS = 1.0
 _QUEUE = 256  # with trio-websocket's default of 1, two unread messages stop its answers to pings
+# Far more than an event can have: Mattermost takes 300,000 bytes of a post, which stand in its event as a JSON string.
 _MESSAGE_LIMIT = 4 * 1024 * 1024
 _RECEIVE_BYTES = 64 * 1024  # the default 4 KiB costs two thirds of the receive rate
 # What answers to an upgrade that a proxy has made a plain request of: Mattermost's own 400 is about CORS then.
@@ -230,6 +234,7 @@ async def open_socket(
                         with trio.move_on_after(CLOSE_SECONDS, shield=True):
                             await socket.aclose()
                 finally:
+                    # Only now, because the closing handshake needs its reader.
                     pump.cancel_scope.cancel()
     except ExceptionGroup as group:
         error = _main_error(group)
@@ -280,6 +285,7 @@ async def _upgrade(
     parts = urlsplit(url)
     resource = parts.path
     if resume is not None:
+        # These count only together with the token in the upgrade's header (tests/contract, resume_with_challenge).
         resource += f"?connection_id={quote(resume.connection_id, safe='')}&sequence_number={resume.next_seq}"
     connection: WebSocketConnection | None = None
     with trio.move_on_after(HANDSHAKE_SECONDS):
@@ -309,6 +315,7 @@ async def _give_up_at_end(stream: _EndAwareStream, scope: trio.CancelScope) -> N
 
 
 def _closed(exc: ConnectionClosed) -> MattermostUnavailable:
+    # 1006 stands for an end without a close frame (RFC 6455, 7.4.1), as when a server stops.
     code = exc.reason.code if exc.reason is not None else 1006
     reason = f" ({exc.reason.reason})" if exc.reason is not None and exc.reason.reason else ""
     return MattermostUnavailable(f"the websocket was closed with {code}{reason}", code=f"ws.{code}")

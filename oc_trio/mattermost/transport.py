@@ -169,6 +169,7 @@ class Transport:
         what = f"{method} {path}"
         # Outside of the deadline: the wait for our own budget has a bound of its own and says nothing about the server.
         await self.server.budget.acquire(lane)
+        # The wait for the budget may have outlasted the lease.
         await self.lease.check()
         try:
             with self.lease.guard(writes=method not in _READS), trio.fail_after(REQUEST_SECONDS) as scope:
@@ -254,6 +255,7 @@ async def _read(response: httpx.Response, limit: int, what: str, scope: trio.Can
 
 async def _read_prefix(response: httpx.Response) -> bytes:
     body = bytearray()
+    # The status is known already: a page that comes byte by byte must not hold it up.
     with trio.move_on_after(10.0):
         await _read_into(body, response, _ERROR_LIMIT, None)
     return bytes(body[:_ERROR_LIMIT])

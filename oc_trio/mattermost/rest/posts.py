@@ -84,6 +84,7 @@ class PostsApi:
                 break
             last = max(fresh, key=_age)
             params = {**params, "fromPost": last.id, "fromCreateAt": last.create_at}
+        # The server promises no order beyond the first post (tests/contract, post_reply).
         return tuple(sorted(posts.values(), key=_age)[-limit:])
 
     async def page(self, channel_id: ChannelId, *, page: int = 0, per_page: int = 60) -> PostPage:

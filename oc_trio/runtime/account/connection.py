@@ -51,6 +51,7 @@ EVENT_SECONDS = 300.0
 def show_state(health: Health, metrics: Metrics, account: AccountId, state: str, detail: str) -> None:
     """Set an account's state in the health report and in the metrics."""
     for other in _ALL_STATES:
+        # Each of them, so that the state before goes back to 0.
         metrics.ws_state.labels(account, other).set(other == state)
     health.update(account, state=state, detail=detail)
 

@@ -11,6 +11,7 @@ from oc_trio.runtime.account.send_direct import send_direct
 from oc_trio.store.pairing import PairingRow
 from oc_trio.store.store import Store
 
+# Somebody waits for it at a command line or before a page, and the person is let in already.
 NOTIFY_SECONDS = 30.0
 APPROVED = "You may write to me here now."
 
@@ -42,6 +43,7 @@ async def approve(
         return Approval(row) if row is not None else None
     if row.account not in loaded.accounts:
         return Approval(row, f"account {row.account} is not configured")
+    # One post for an approval, however often it has to be sent.
     key = f"paired.{row.approved_at}"
     settings = loaded.accounts[row.account]
     with trio.move_on_after(NOTIFY_SECONDS):

@@ -66,6 +66,7 @@ from oc_trio.telemetry.metrics import Metrics
 
 # Commands are quick, but each writes to the journal and may wait for it.
 _COMMANDS_AT_ONCE = 8
+# However long the server was away: half a minute after it is back, posts go out again.
 RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
 
 

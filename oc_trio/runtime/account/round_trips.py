@@ -138,6 +138,7 @@ class _Check:
         for team in teams:
             try:
                 command = Registrar(self.user.id, url).command(team.id, wanted)
+                # Nobody is to be offered a command that is gone in a moment.
                 made = await self.api.commands.create(evolve(command, auto_complete=False))
                 break
             except MattermostError as problem:
@@ -163,6 +164,7 @@ class _Check:
                 lambda: self.api.commands.execute(self.channel, team_id, f"/{trigger} {nonce}"),
             )
         finally:
+            # Also when the check is cancelled: nobody else knows of the command.
             with trio.move_on_after(REMOVE_SECONDS, shield=True):
                 try:
                     await self.api.commands.delete(made.id)
@@ -201,6 +203,7 @@ class _Check:
         try:
             trip = await self._made("button", url, expected, lambda: self.api.posts.press(post.id, action))
         finally:
+            # Also when the check is cancelled: nobody else knows of the post.
             with trio.move_on_after(REMOVE_SECONDS, shield=True):
                 try:
                     await self.api.posts.delete(post.id)
@@ -216,6 +219,7 @@ class _Check:
         problem: MattermostError | None = None
         checks, registry = self.port.checks, self.port.registry
         if checks is not None:
+            # Before Mattermost is made to call: another process may get the request at once.
             await checks.expect(expected)
         with registry.expected.expect(expected), trio.move_on_after(TRIP_SECONDS) as scope:
             try:

@@ -25,6 +25,7 @@ from oc_trio.runtime.conversation.pictures import Pictures
 
 MAX_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
+# For one file, the wait for its picture's conversion (`FIT_SECONDS`) included.
 READ_SECONDS = 120.0
 # All images of a request together: Anthropic takes 32 MB in base64.
 IMAGE_BYTES = 20 * 1024 * 1024
@@ -87,6 +88,7 @@ class AttachmentReader:
                 reloaded.append(_with_images(message, images))
         # Time ran out in the middle: the rest of the conversation goes without images rather than not at all.
         if scope.cancelled_caught:
+            # At least one message is missing here, so the slice does not begin at -1.
             reloaded += [_with_images(message, ()) for message in messages[len(messages) - len(reloaded) - 1 :: -1]]
         return tuple(reversed(reloaded))
 

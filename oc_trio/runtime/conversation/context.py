@@ -32,6 +32,7 @@ from oc_trio.telemetry.log import get_logger
 
 # After this the turn goes on without the thread's earlier posts.
 THREAD_SECONDS = 5.0
+# As many as one post may have.
 MAX_EARLIER_FILES = 10
 _PERMALINK = re.compile(r"/pl/([a-z0-9]{26})(?![a-z0-9])")
 
@@ -173,6 +174,7 @@ async def _files_of(
     # The root is what the thread is about.
     ordered = sorted(entries, key=lambda entry: (entry.post_id != root_id, -entry.at))
     budget = MAX_EARLIER_FILES
+    # Files are larger than posts; those that come too late are left out, the turn does not wait for them.
     with trio.move_on_after(THREAD_SECONDS * 6):
         for entry in ordered:
             if entry.file_ids and budget > 0:

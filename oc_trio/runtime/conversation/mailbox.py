@@ -129,6 +129,8 @@ class Mailbox:
                 removed = [self._jobs.pop(post.trigger) for post in decision.dropped]
                 if rules.drop is DropRule.SUMMARIZE:
                     self._summarised += removed
+                    # Not dropped: the next turn answers them, by a line each, and their obligations stay open until
+                    # then.
                     removed = []
                 return ArrivalResult.WAITS, tuple(removed)
             case InterruptTurn():

@@ -40,6 +40,7 @@ _PLUGINS = (AvifImagePlugin, IcoImagePlugin, TiffImagePlugin, WebPImagePlugin)  
 _WANTED = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF", "HEIF")
 # Formats of drawings, screenshots and icons, which stay PNG: JPEG blurs letters.
 _DRAWN = frozenset({"PNG", "GIF", "BMP", "ICO"})
+# A larger one is likely a photo in a drawing's format; JPEG makes it a fraction of that.
 _MAX_DRAWN_BYTES = 1_500_000
 _PLAIN = frozenset({"L", "RGB", "RGBA"})
 # Modes that every model server's decoder reads correctly; CMYK and 16 bits may be misread.

@@ -108,6 +108,7 @@ class Pictures:
         except trio.TooSlowError:  # other pictures may be the reason, so this is not cached
             log.warning("a picture was left out", type=mime, bytes=len(data), reason=TOO_SLOW)
             raise PictureUnusable(TOO_SLOW) from None
+        # `fit` returns the very same bytes where nothing had to be changed.
         return None if picture.data is data and picture.mime == mime else picture
 
     def _cache(self, key: tuple[bytes, ImageBounds], result: Picture | str | None) -> None:

@@ -271,6 +271,7 @@ class Session:
                 await self._debounce_followups()
             elif self._withdrawn:
                 continue
+            # What still waits after `close` is an open obligation in the journal: the next start goes on with it.
             elif not self._is_open or await self._wait_idle():
                 on_idle()
                 return
@@ -290,7 +291,9 @@ class Session:
         if self._mailbox.has_spilled and not self._deferrals:
             return False
         with trio.move_on_after(self._idle_seconds):
+            # No checkpoint since the mailbox was found empty, so no wake-up is lost.
             await self._wakeup.wait_next()
+        # Woken without work, as by a stop, the task ends too: the next message starts it anew.
         return not self.is_busy
 
     async def _answer(self, batch: Batch) -> None:
@@ -318,6 +321,7 @@ class Session:
         while self._withdrawn:
             reason = self._withdrawn[0][1]
             jobs = [job for job, why in self._withdrawn if why == reason]
+            # Before the await, during which more may be withdrawn.
             self._withdrawn = deque(item for item in self._withdrawn if item[1] != reason)
             await self._settle(jobs, reason)
 

@@ -7,6 +7,7 @@ from oc_trio.runtime.agents import SessionSettings
 from oc_trio.store.damage import reading
 from oc_trio.store.store import Store
 
+# As `route_message` in `core.routing` builds the key of a thread's session.
 _THREAD = ":thread:"
 
 
