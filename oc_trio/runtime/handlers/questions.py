@@ -34,8 +34,11 @@ log = get_logger(part="questions")
 
 # Long enough for somebody to come back to the screen; the turn and its slot in the limiter wait meanwhile.
 ASK_SECONDS = 600.0
+# A stop waits for this; buttons that stay are harmless, for the claim makes them void.
 CLOSE_SECONDS = 5.0
+# A call has a million characters at most, which may take long on a slow line.
 ATTACH_SECONDS = 120.0
+# Each belongs to a turn that waits; more than this is an agent that asks in a loop.
 MAX_WAITING = 1000
 APPROVAL = "oc_approval"
 DIALOG = "oc_dialog"
@@ -94,6 +97,7 @@ class Questions:
         if len(self._waiting) >= MAX_WAITING:
             log.warning("too many open questions", account=services.account)
             return None
+        # Before the post: a click can be here sooner than the answer to our request.
         waiting = self._waiting[question.id] = _Waiting(question, place, approvers)
         post: PostId | None = None
         try:
@@ -101,6 +105,7 @@ class Questions:
                 post = await services.delivery.post_or_abandon(self._question_post(question, place, files))
                 await waiting.answered.wait()
         finally:
+            # A click that comes from now on finds nobody who waits; the claim decides whether it still counts.
             del self._waiting[question.id]
             # Shielded, so that a turn that is stopped leaves no buttons which look as if somebody waited for them.
             with trio.move_on_after(CLOSE_SECONDS, shield=True):

@@ -40,7 +40,8 @@ from oc_trio.wakeup import Wakeup
 
 log = get_logger(part="relay")
 
-# People wait, and the id by which a form is opened lives for 3 s.
+# People wait, and the id by which a form is opened lives for 3 s by Mattermost's documentation; it is 30 s on a default
+# server (tests/contract/README.md, Dialogs).
 ANSWER_SECONDS = 2.0
 # A journal that takes longer than that to hear that nobody waits counts as away.
 GIVE_UP_SECONDS = 1.0

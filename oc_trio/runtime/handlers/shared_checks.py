@@ -18,6 +18,7 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="shared_checks")
 
 EXPECTED, ARRIVED = "round_trip", "round_trip_arrived"
+# Longer than a round trip takes (`TRIP_SECONDS`), also where the clocks of machines differ.
 KEPT_MS = 60_000
 
 
@@ -56,6 +57,7 @@ class SharedChecks:
             nonce = next((nonce for nonce in nonces if nonce.encode() in body), None)
             if nonce is None or kind not in ANSWERS:
                 return None
+            # Whatever came, to the byte: whether it is genuine is for the process that checks to say.
             text = body.decode("utf-8", "surrogateescape")
             row = json.dumps([text, content_type, origin.source, origin.peer, origin.forwarded])
             await self.claims.claim(ARRIVED, nonce, now, now + KEPT_MS, row)

@@ -44,6 +44,7 @@ FIRST_RETRY, LONGEST_RETRY = 15.0, 600.0
 # Rounds within a day that take commands back from somebody else: with a second gateway that does the same, it would
 # never end.
 MAX_TAKE_BACKS, TAKE_BACK_PERIOD = 3, 86_400.0
+# A stop waits for this. What is left on the server is removed by the next start.
 REMOVE_SECONDS = 10.0
 
 _WITHOUT_CODE = {RequestState.FULL: FULL, RequestState.APPROVED: APPROVED}
@@ -193,6 +194,7 @@ class CommandRegistration:
         self._show_skipped(ours, claimed_by_others, results)
         for command in remembered:
             if command.team_id not in ours:
+                # The bot has left that team, and can't ask for its commands any more.
                 await services.store.commands.forget(services.account, command.id)
         count = len(self.commands.current() or ())
         failed = sum(not result.is_complete for result in results)

@@ -26,10 +26,12 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+# A person waits for the answer to the command; two such look-ups may be needed.
 LOOKUP_SECONDS = 1.0
 NEGATIVE_SECONDS = 5.0
 # Requests per command for tokens that we don't have: 20 at once, then one each half second.
 BURST, REFILL_SECONDS = 20.0, 0.5
+# For memory only: what is forgotten is asked for again.
 MAX_KEPT = 2000
 
 

@@ -29,6 +29,7 @@ log = get_logger(part="admin")
 
 # The HTTP server costs tens of milliseconds to import: after the first account is live, or at the latest then.
 LATEST_START_SECONDS = 2.0
+# After a defect of the page, which may come again at once.
 FEED_RESTART_SECONDS = 5.0
 # In place of an account, in the count of defects.
 PAGE = AccountId("")
@@ -87,6 +88,7 @@ def admin_app(inputs: AdminInputs) -> "AdminApp":
     async def journal() -> Mapping[str, Any]:
         return asdict(await inputs.store.stats())
 
+    # They make commands and posts on the server, and each ends by removing its own.
     one_at_a_time = trio.Lock()
 
     async def round_trips() -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from oc_trio.runtime.process.locations import JOURNAL
 
 # Seconds between the words of a scripted answer: slow enough to watch it grow, quick enough not to bore.
 TOKEN_DELAY = 0.06
+# Whoever ends a demo does not want to wait for its answers.
 DRAIN_SECONDS = 2.0
 
 
@@ -50,6 +51,7 @@ def demo_config(base_url: str, bot_token: str, state: Path, model: DemoModel) ->
 
 def _free_port() -> int:
     """A port for clicks and slash commands, whose URLs are written before the port is opened."""
+    # Another program may take it before it is opened: then the demo says so, and ends.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -361,6 +361,7 @@ class Gateway:
             except CallbackListenFailed as problem:
                 log.error("no public port: no click and no slash command comes in", problem=str(problem))
                 self.health.listener = ListenerStatus(error=str(problem))
+        # Before accounts are started: by this order they claim their commands.
         self.port.shares.reorder(native_order(fresh))
         self.jobs.changed()
         changes = await apply_changes(placement, self.health, old, fresh, is_listening=is_listening)
@@ -378,6 +379,7 @@ class Gateway:
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
         def abort() -> None:
+            # First, since cancelling runs clean-up that may not come to its end.
             signal.alarm(_ABORT_SECONDS)
             self.abort()
 
@@ -400,6 +402,7 @@ class Gateway:
         """
         if plan.id in self._journal_failed:
             await store.obligations.refund_attempt(plan.id)
+            # Only now: a journal that fails again leaves it to the next run.
             self._journal_failed.discard(plan.id)
         try:
             await self._run_account(plan, drain, lease, store, agents)

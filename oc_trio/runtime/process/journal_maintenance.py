@@ -19,6 +19,7 @@ log = get_logger(part="journal_maintenance")
 PART = "journal"
 # Rows are kept for weeks, so an hour more or less is nothing.
 PRUNE_SECONDS = 3600.0
+# Several looks within `GIVE_UP_SECONDS`: one slow answer decides nothing.
 CHECK_SECONDS = 15.0
 # Ten times what a transaction may wait for an answer: beyond it the writer hangs, or the database is away for too long.
 GIVE_UP_SECONDS = 120.0

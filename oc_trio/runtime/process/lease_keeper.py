@@ -39,6 +39,7 @@ SETTLED_SECONDS = 5.0
 OVERDUE_SECONDS = 1.5
 # Leases are acquired one by one; then those that are held have to be renewed.
 ACQUIRE_SECONDS = 1.0
+# Given back or not, others can have it when it has ended: longer than that is no gain.
 GIVE_BACK_SECONDS = 2.0
 # The watchdog's patience with one look: the store bounds its statements far below that.
 LOOK_SECONDS = 60.0
@@ -168,6 +169,7 @@ class LeaseKeeper:
         overdue = [since + OVERDUE_SECONDS - asked_at for since in self._free_since.values()]
         # From when the database was asked: a slow one leaves less time until the lease ends.
         seconds = min([RENEW_SECONDS, *ends, *(each for each in overdue if each > 0)])
+        # A lease that ends in this moment is left its moment: else the database would be asked without a pause.
         return max(0.05, seconds - (self.clock() - asked_at))
 
     def _info(self) -> ProcessInfo:
@@ -303,6 +305,7 @@ class LeaseKeeper:
             self.journal_failed.discard(account)
 
     async def _give_back(self, account: AccountId, lease: Lease) -> None:
+        # First: from the release on another process may have it, and nothing of ours may be on its way.
         lease.lose("it was given back")
         with trio.move_on_after(GIVE_BACK_SECONDS):
             try:

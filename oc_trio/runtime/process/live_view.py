@@ -25,6 +25,7 @@ from oc_trio.telemetry.minute_counts import MINUTES, MinuteCounts
 
 # The journal is read at most so often, and after every action.
 READ_EVERY_MS = 2_000
+# What was read last stays on the page where the journal takes longer.
 READ_SECONDS = 2.0
 # More turns than that nobody reads; the table says how many more there are.
 MAX_TURNS = 50
@@ -70,6 +71,7 @@ class LiveView:
         now = self.now_ms()
         if self._read_at and 0 <= now - self._read_at < READ_EVERY_MS:
             return
+        # Before the read: it holds where the deadline ends that, and keeps other watchers from a read of their own.
         self._read_at, self._problem = now, f"no answer within {READ_SECONDS:g} s"
         with trio.move_on_after(READ_SECONDS):
             try:

@@ -24,6 +24,7 @@ from oc_trio.telemetry.tracebacks import in_words
 
 log = get_logger(part="supervisor")
 
+# What failed by a defect will likely fail again: five minutes keep the log readable and the server undisturbed.
 RESTART = RetryPolicy(initial=2.0, maximum=300.0)
 # A full disk or an absent database is no defect of the account: people are to be answered soon after it is repaired.
 JOURNAL_RESTART = RetryPolicy(initial=2.0, maximum=30.0)

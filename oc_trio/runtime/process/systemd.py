@@ -74,6 +74,7 @@ async def serve_notifier(
             lines.append("WATCHDOG=1")
         notifier.send(*lines)
         with trio.move_on_after(period):
+            # READY goes out in the moment that it is true; after that nothing ends the pause early.
             if ready.is_set():
                 await trio.sleep_forever()
             await ready.wait()

@@ -34,6 +34,7 @@ log = get_logger(part="job_runner")
 
 NOBODY = UserId("cron")
 _RETRY = RetryPolicy(initial=1.0, maximum=60.0)
+# Long enough for an upgrade of the server; then the run has failed, and the history says so.
 _RETRY_SECONDS = 600.0
 
 

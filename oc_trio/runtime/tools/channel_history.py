@@ -11,6 +11,7 @@ from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 
 DEFAULT_LIMIT = 60
+# A page of the API.
 MAX_LIMIT = 200
 
 

@@ -19,6 +19,7 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="skills")
 
 FILE = "SKILL.md"
+# About 50,000 tokens, which the model reads as a whole. Each skill is a line of the system prompt.
 MAX_BYTES = 200_000
 MAX_SKILLS = 200
 TOOL = "use_skill"
