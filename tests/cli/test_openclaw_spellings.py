@@ -448,7 +448,13 @@ def test_a_reload_says_what_came_of_it(typist: Typist) -> None:
     assert (again.exit_code, facts["problems"], facts["pid"]) == (0, [], before["pid"])
     assert facts["changed"] == ["agents.defaults.systemPrompt", "logging.level"]
     assert "  reload refused " not in typist.types("oc-trio status").stdout
+    ended = json.loads(typist.types("oc-trio status --json").stdout)["reload"]["ended"]
     assert "reads its configuration again" in typist.types("oc-trio reload --no-wait").stdout
+    # Else it might still be to come, and read what the next test writes.
+    until = time.monotonic() + 10
+    while json.loads(typist.types("oc-trio status --json").stdout)["reload"]["ended"] == ended:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_reload_that_changes_an_account(typist: Typist) -> None:
