@@ -28,6 +28,7 @@ class Fleet:
     network: Network
     processes: list[GatewayProcess]
     journal: SharedJournal
+    file_server: FileServer
     was_live: trio.Event
     watch: FleetWatch = field(init=False)
     _ready_since: dict[str, float] = field(factory=dict)
@@ -45,14 +46,16 @@ class Fleet:
         transcript: RunTranscript,
         parts: Parts,
         callbacks: CallbackTransport,
-        second: Model | None,
+        file_server: FileServer,
+        second: Model | None = None,
     ) -> "Fleet":
         journal, pauses = SharedJournal(), Pauses()
-        fleet = cls(network, [], journal, trio.Event())
+        fleet = cls(network, [], journal, file_server, trio.Event())
         for letter, (offset_ms, drift) in zip("abc", plan.clocks):
             part = FleetPart(letter, pauses, fleet.watch, lambda: fleet.is_live, fleet.notify, offset_ms, drift)
             process = GatewayProcess(
-                network, model, plan, seed, transcript, parts, callbacks, second, journal, part, was_live=fleet.was_live
+                *(network, model, plan, seed, transcript, parts, callbacks, file_server, second, journal, part),
+                was_live=fleet.was_live,
             )
             fleet.processes.append(process)
         fleet.watch.accounts = {
@@ -113,10 +116,6 @@ class Fleet:
     @property
     def failures(self) -> list[str]:
         return [*self.watch.problems, *(failure for process in self.processes for failure in process.failures)]
-
-    @property
-    def file_server(self) -> FileServer:
-        return self.processes[0].file_server
 
     def rows(self, sql: str, *values: object) -> Rows:
         """A look into the journal from outside."""

@@ -188,6 +188,7 @@ class GatewayProcess:
     transcript: RunTranscript
     parts: Parts
     callbacks: CallbackTransport
+    file_server: FileServer
     second: Model | None = None
     journal: Journal = field(factory=ImageJournal)
     fleet: "FleetPart | None" = None
@@ -203,13 +204,11 @@ class GatewayProcess:
     was_live: trio.Event = field(factory=trio.Event)
     failures: list[str] = field(factory=list)
     disk: Disk = field(init=False)
-    file_server: FileServer = field(init=False)
     _connection: PoweredConnection | None = None
     _task: trio.lowlevel.Task | None = None
 
     def __attrs_post_init__(self) -> None:
         self.disk = Disk(random.Random(f"disk {self._source}"), self.transcript)
-        self.file_server = FileServer(random.Random(f"shelf {self.seed}"), self.transcript)
 
     @property
     def _source(self) -> str:

@@ -19,6 +19,7 @@ from tests.simulation.actions import ActionRunner
 from tests.simulation.callback_transport import CallbackTransport
 from tests.simulation.callers import Callers
 from tests.simulation.fault_rates import NO_FAULTS
+from tests.simulation.files import FileServer
 from tests.simulation.fleet import Fleet
 from tests.simulation.frames import FrameFaults
 from tests.simulation.gateway_process import GatewayProcess, Parts
@@ -110,7 +111,10 @@ class Run:
             callers = Callers(scenario, network, random.Random(f"callers {self.seed}"))
             model, second = self._models(callers)
             make = GatewayProcess if self.plan.processes == 1 else Fleet.of_plan
-            process = make(network, model, self.plan, self.seed, self.transcript, self.parts, callbacks, second)
+            file_server = FileServer(random.Random(f"shelf {self.seed}"), self.transcript)
+            process = make(
+                *(network, model, self.plan, self.seed, self.transcript, self.parts, callbacks, file_server, second)
+            )
             hook_clients = HookClients(scenario, network, callbacks, random.Random(f"machines {self.seed}"))
             runner = ActionRunner(
                 scenario, network, frames, process, callers, hook_clients, random.Random(f"deeds {self.seed}")

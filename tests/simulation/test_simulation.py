@@ -32,6 +32,14 @@ def test_each_kind_of_trouble_alone(kind: str) -> None:
     assert [(verdict.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
 
 
+def test_an_answer_may_lack_a_file_that_any_gateway_was_refused() -> None:
+    """The checks know what the files' server refused, whichever of several gateways asked."""
+    verdict = simulate(48, kinds=("fleet", "files"), detailed=True)
+    refused = [line for line in verdict.transcript.splitlines() if "could not be sent" in line and " 503" in line]
+    assert len(refused) == 3
+    assert verdict.problems == ()
+
+
 @pytest.mark.parametrize("seed", [3, 19, 31])
 def test_a_seed_replays_exactly(seed: int) -> None:
     """The same seed gives the same transcript, line by line."""
