@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from tests.runtime.harness import Harness, open_harness
+from tests.runtime.processes import Processes
 
 
 def run_in_no_time(
@@ -63,3 +64,11 @@ async def harness(no_time: None, nursery: trio.Nursery) -> AsyncGenerator[Harnes
     """See `tests.runtime.harness`."""
     async with open_harness(nursery) as found:
         yield found
+
+
+@pytest.fixture
+async def processes(harness: Harness) -> AsyncGenerator[Processes, None]:
+    """See `tests.runtime.processes`. Started by the test, and stopped at its end."""
+    found = Processes(harness)
+    yield found
+    await found.stop()

@@ -1,7 +1,8 @@
 """Uploads files to Mattermost: an answer's media, and files of single messages.
 
-Nothing raises for a file of an answer: the answer goes out without it and says so. Each upload of an answer is recorded
-before the next: a restart goes on with the recorded ids, and uploads none of them again.
+Of the errors of an answer's file only LeaseLost is raised: with any other the answer goes out without it and says so.
+Each upload of an answer is recorded before the next: a restart goes on with the recorded ids, and uploads none of them
+again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +14,7 @@ from attrs import frozen
 
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.turn_events import Media
-from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable
+from oc_trio.errors import LeaseLost, MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.files import FileService, OutgoingFile, from_path
 from oc_trio.retry import RetryState, retrying
@@ -54,7 +55,7 @@ class FileUploader:
         channel_id: ChannelId,
         record: Callable[[tuple[SentFile, ...]], Awaitable[None]],
     ) -> tuple[SentFile, ...]:
-        """Upload the `wanted` files one after the other; returns what became of each, in their order.
+        """Upload the `wanted` files one after the other; returns what became of each, in their order. Raises LeaseLost.
 
         `known` is what an earlier run recorded; `record` makes the results so far durable. What an earlier run uploaded
         is uploaded again only where the server does not have it any more: it would leave it out of the post silently.
@@ -74,11 +75,13 @@ class FileUploader:
         return files
 
     async def send(self, channel_id: ChannelId, media: Media | OutgoingFile) -> SentFile:
-        """Upload one file, or say why that can't be done."""
+        """Upload one file, or say why that can't be done. Raises LeaseLost."""
         name = media.name if isinstance(media, OutgoingFile) else _name(media)
         try:
             file = media if isinstance(media, OutgoingFile) else await self._open(media, name)
             return SentFile(await self.upload(channel_id, file))
+        except LeaseLost:
+            raise  # nothing is wrong with the file: whoever serves the account next uploads it
         except (OSError, ValueError, MediaRefused, MattermostError) as problem:  # ValueError: a path with NUL
             # Not the exception's text: names and addresses of files are private, and do not belong in the log.
             reason = _reason(problem)

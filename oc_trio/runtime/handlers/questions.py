@@ -107,9 +107,11 @@ class Questions:
         finally:
             # A click that comes from now on finds nobody who waits; the claim decides whether it still counts.
             del self._waiting[question.id]
-            # Shielded, so that a turn that is stopped leaves no buttons which look as if somebody waited for them.
-            with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                await self._close(waiting, post)
+            # Without a sure lease the turn goes on at whoever serves the account next, and waits at this very post.
+            if services.api.transport.lease.is_sure:
+                # Shielded, so that a turn that is stopped leaves no buttons which look as if somebody waited for them.
+                with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                    await self._close(waiting, post)
         return waiting.answer
 
     def approver(

@@ -9,16 +9,20 @@ import trio
 import trio.testing
 from attrs import evolve
 
+from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Attach, Say
 from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import Button, Final, Media
 from oc_trio.ids import ChannelId
+from oc_trio.lease import LEASE_SECONDS
 from oc_trio.runtime.delivery.fetch import Fetcher, MediaRefused
 from oc_trio.runtime.delivery.uploads import SentFile
 from oc_trio.runtime.turn.result import TurnResult, with_buttons
 from oc_trio.sandbox import records
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from tests.logbook import Logbook
 from tests.runtime.harness import Harness
+from tests.runtime.processes import Processes, leases
 
 
 @pytest.fixture
@@ -184,6 +188,32 @@ async def test_an_upload_that_the_server_lost(clock: trio.abc.Clock, harness: Ha
     assert (harness.answers(), names_of(harness)) == (["Here."], [["one.txt", "two.txt"]])
     assert sorted(uploaded(harness)) == ["one.txt", "one.txt", "two.txt"]
     assert await harness.state(question) == "delivered"
+
+
+@pytest.mark.slow
+async def test_a_file_that_the_end_of_a_lease_cut_off(
+    clock: trio.abc.Clock, harness: Harness, processes: Processes, tmp_path: Path, logbook: Logbook
+) -> None:
+    """The database renews nothing for a while, and then nobody else has taken over: the file is in the answer."""
+    (tmp_path / "good.txt").write_text("good")
+    process = await processes.start()
+
+    def script(_: TurnRequest) -> list[object]:
+        # The machine has slept for a moment: what begins now ends before the tasks that ran already.
+        process.slept, process.latency, process.held_back = 3.0, 8.0, "/files"
+        return [Say("Here."), Attach(media=(Media(path=str(tmp_path / "good.txt")),))]
+
+    harness.script = script
+    question = harness.say("@helper files")
+    await trio.sleep(LEASE_SECONDS)
+    assert [what for _, what in process.sent if what.endswith("/files")] == ["POST /api/v4/files"]
+    process.latency, process.held_back = 0.0, ""
+    await trio.sleep(LEASE_SECONDS)
+    await harness.settled()
+    assert (harness.answers(), names_of(harness)) == (["Here."], [["good.txt"]])
+    assert await harness.state(question) == "delivered"
+    assert leases(harness)["default"][1] == 2
+    assert logbook.said("an account stops here: its lease has ended")
 
 
 @pytest.mark.parametrize("status", [403, 500])

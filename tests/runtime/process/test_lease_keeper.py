@@ -1,7 +1,5 @@
 """Several processes on one journal: each account is served by one, and goes on at another in the same posts."""
 
-from collections.abc import AsyncGenerator
-
 import pytest
 import trio
 
@@ -15,15 +13,6 @@ from oc_trio.runtime.process.reload import Changes
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
 from tests.runtime.processes import Process, Processes, leases
-
-
-@pytest.fixture
-async def processes(harness: Harness) -> AsyncGenerator[Processes, None]:
-    """Started by the test, and stopped at its end."""
-    found = Processes(harness)
-    yield found
-    await found.stop()
-
 
 STOPPED = "an account stops here: its lease has ended"
 AWAY = "leases can't be renewed"

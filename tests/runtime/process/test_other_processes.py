@@ -1,6 +1,5 @@
 """Two gateways on one journal: what reaches one of them is done by the one that serves the account."""
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -21,17 +20,9 @@ from tests.logbook import Logbook
 from tests.runtime.handlers.test_command_shares import ALL, holders, second_bot
 from tests.runtime.handlers.test_public_port import ACCOUNT, button, execute, sender
 from tests.runtime.harness import Harness
-from tests.runtime.processes import Process, Processes
+from tests.runtime.processes import Process, Processes, leases
 
 STOPPED = "an account stops here: its lease has ended"
-
-
-@pytest.fixture
-async def processes(harness: Harness) -> AsyncGenerator[Processes, None]:
-    """Started by the test, and stopped at its end."""
-    found = Processes(harness)
-    yield found
-    await found.stop()
 
 
 def called_at(harness: Harness, process: Process) -> None:
@@ -98,6 +89,33 @@ async def test_a_question_of_a_turn_is_answered_at_any_process(harness: Harness,
     await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
     await harness.settled()
     assert answers == ["Blue"]
+
+
+async def test_a_question_of_a_turn_outlives_a_lease(harness: Harness, processes: Processes, logbook: Logbook) -> None:
+    """The machine slept and nobody took over: the turn goes on, and waits at the post that people may have read."""
+    team = harness.world.teams.of(harness.bot.id)[0]
+    team.roles[harness.bot.id] = "team_user team_admin"
+    answers: list[str] = []
+
+    def script(_: Any) -> Any:
+        answers.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        yield Say("done")
+
+    one = await processes.start("one", harness.configured(ACCOUNT))
+    called_at(harness, one)
+    harness.script = script
+    harness.say("@helper go")
+    await harness.until(harness.ours)
+    (question,) = harness.ours()
+    await trio.sleep(1)
+    one.slept = 60.0
+    await harness.until(lambda: leases(harness)["default"][1] == 2)
+    await trio.sleep(5)
+    await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
+    await harness.settled()
+    assert answers == ["Blue"]
+    assert harness.answers()[1:] == ["done"]
+    assert logbook.said(STOPPED)
 
 
 @pytest.mark.slow
