@@ -19,16 +19,10 @@ from oc_trio import __version__
 from oc_trio.agent.http_client import open_model_client
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
-from oc_trio.config.show import changed_keys
 from oc_trio.core.membership import ProcessInfo
 from oc_trio.core.relayed import NoticeKind
 from oc_trio.core.second_gateway import Installation
-from oc_trio.errors import (
-    CallbackListenFailed,
-    ConfigError,
-    OcTrioError,
-    StoreError,
-)
+from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId
 from oc_trio.lease import Lease
 from oc_trio.mattermost.budget import RateBudget
@@ -41,25 +35,17 @@ from oc_trio.runtime.account.round_trips import RoundTrip, run_round_trips
 from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
-from oc_trio.runtime.handlers.command_shares import native_order
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.process.admin import AdminInputs, run_admin
 from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
 from oc_trio.runtime.process.lease_keeper import LeaseKeeper
+from oc_trio.runtime.process.lease_status import LeaseStatus
+from oc_trio.runtime.process.placement import Changes, Placement, SoleProcess, plans
 from oc_trio.runtime.process.preflight import run_preflight
 from oc_trio.runtime.process.refunds import Refunds
-from oc_trio.runtime.process.reload import (
-    Changes,
-    Placement,
-    Reread,
-    SoleProcess,
-    apply_changes,
-    plans,
-    read_again,
-    rereader,
-)
+from oc_trio.runtime.process.reload import Reloader, Reread, rereader
 from oc_trio.runtime.process.signals import reload_when_wanted, serve_signals
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
@@ -117,12 +103,12 @@ class Gateway:
     _refunds: Refunds = field(init=False)
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
-    _running: tuple[Placement, AgentTable, httpx.AsyncClient, trio.Nursery] | None = field(init=False, default=None)
+    # None until the accounts have been started.
+    _reloader: Reloader | None = field(init=False, default=None)
     process: ProcessInfo = field(init=False)
     # The way to the other processes of the journal, where it has several.
     relay: Relay | None = field(init=False, default=None)
     _reload_wanted: Wakeup = field(init=False, factory=Wakeup)
-    _reloading: trio.Lock = field(init=False, factory=trio.Lock)
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
@@ -205,7 +191,7 @@ class Gateway:
                             accounts, serve, self.dependencies.clock, self.health, self.metrics
                         )
                         placement = await self._place_accounts(supervisor, nursery, store, leases)
-                        self._running = (placement, agents, http, nursery)
+                        self._reloader = self._make_reloader(placement, agents, http, nursery)
                         nursery.start_soon(reload_when_wanted, self._reload_wanted, self.reload)
                         self._report_left_out()
                         accounts.start_soon(self._announce_stop, notifier, placement)
@@ -227,15 +213,15 @@ class Gateway:
             for plan in wanted.values():
                 supervisor.start(plan, drain_seconds=self.drain.seconds)
             return SoleProcess(supervisor)
+        clock = self.dependencies.lease_clock
         keeper = LeaseKeeper(
             leases,
             self.process,
             supervisor,
             store,
             self.health,
-            self.metrics,
-            self.dependencies.lease_clock,
-            self.ready,
+            LeaseStatus(self.process.id, self.health, self.metrics, clock, self.ready),
+            clock,
             self.drain,
             self._refunds,
             wanted,
@@ -313,18 +299,12 @@ class Gateway:
         return await run_round_trips(self.port, accounts, self.dependencies)
 
     async def reload(self) -> Changes | None:
-        """Read the configuration again and change what differs; None where it can't be used and nothing changed.
-
-        What came of it is in `health.reload`, too. Raises OcTrioError where something else fails.
-        """
-        # An operator here and a notice of another process may want it at the same time.
-        async with self._reloading:
+        """See `Reloader.reload`."""
+        if self._reloader is None:
             self.health.reload_begins()
-            try:
-                return await self._reload()
-            except OcTrioError as problem:
-                self.health.reload_ended(problems=(str(problem),))
-                raise
+            self.health.reload_ended(problems=("the gateway is still starting: try again when it serves",))
+            return None
+        return await self._reloader.reload()
 
     async def reload_everywhere(self) -> Changes | None:
         """As `reload`; where that changed anything or found nothing to change, the other processes do it as well."""
@@ -333,49 +313,31 @@ class Gateway:
             self.relay.announce(NoticeKind.RELOAD)
         return changes
 
-    async def _reload(self) -> Changes | None:
-        if self._running is None:
-            self.health.reload_ended(problems=("the gateway is still starting: try again when it serves",))
-            return None
-        placement, agents, http, nursery = self._running
-        tables: list[AgentTable] = []
+    def _make_reloader(
+        self, placement: Placement, agents: AgentTable, http: httpx.AsyncClient, nursery: trio.Nursery
+    ) -> Reloader:
+        async def reread() -> Loaded:
+            return await (self.reread or rereader(self.loaded, self.environ))()
 
-        def check(fresh: Loaded) -> None:
-            tables.append(self._agents(fresh, http))
-
-        fresh = await read_again(self.reread or rereader(self.loaded, self.environ), check)
-        if isinstance(fresh, ConfigError):
-            self.health.reload_ended(problems=tuple(map(str, fresh.problems)))
-            return None
-        # Before anything uses the new secrets, so that no line can have one of them.
-        self.redactor.add(*secrets_of(fresh))
-        agents.replace_with(tables[-1])
-        self.health.models.keep(agents.models)
-        self.drain.seconds = fresh.config.gateway.drain
-        old, self.loaded = self.loaded, fresh
-        is_listening = bool(self.port.url)
-        self.port.reload(fresh)
-        if self.port.is_wanted and not is_listening:
-            try:
-                await self._open_port(nursery)
-            except CallbackListenFailed as problem:
-                log.error("no public port: no click and no slash command comes in", problem=str(problem))
-                self.health.listener = ListenerStatus(error=str(problem))
-        # Before accounts are started: by this order they claim their commands.
-        self.port.shares.reorder(native_order(fresh))
-        self.jobs.changed()
-        changes = await apply_changes(placement, self.health, old, fresh, is_listening=is_listening)
-        self.port.shares.review()
-        self.health.reload_ended(
-            warnings=tuple(map(str, fresh.warnings)),
-            changed=changed_keys(old, fresh),
-            started=changes.start,
-            stopped=changes.stop,
-            restarted=changes.restart,
-            kept=changes.keep,
-            at_next_start=changes.at_next_start,
+        return Reloader(
+            loaded=lambda: self.loaded,
+            take=self._take,
+            reread=reread,
+            build_agents=lambda loaded: self._agents(loaded, http),
+            agents=agents,
+            placement=placement,
+            health=self.health,
+            port=self.port,
+            open_port=lambda: self._open_port(nursery),
+            jobs=self.jobs,
         )
-        return changes
+
+    def _take(self, fresh: Loaded) -> None:
+        """From now on `fresh` is the configuration in effect."""
+        # Before anything uses the new secrets, so that no line of the log can have one of them.
+        self.redactor.add(*secrets_of(fresh))
+        self.drain.seconds = fresh.config.gateway.drain
+        self.loaded = fresh
 
     async def _signals(self, task_status: trio.TaskStatus[None]) -> None:
         def abort() -> None:

@@ -1,7 +1,8 @@
 """Holds the leases of this process: renews and acquires them, starts and ends accounts with them, hands them over.
 
 One task talks to the database about leases (`run`); each account that is served here has a task that follows it from
-its lease's beginning to its end. When a lease ends is `oc_trio.lease`'s to say, and nothing here need run for it.
+its lease's beginning to its end. When a lease ends is `oc_trio.lease`'s to say, and nothing here need run for it; what
+people see of all this is `runtime.process.lease_status`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,21 +12,19 @@ import trio
 from attrs import define, evolve, field
 
 from oc_trio.core.lease_plan import LeasePlan, plan_leases
-from oc_trio.core.membership import LeaseRow, Membership, ProcessInfo
+from oc_trio.core.membership import Membership, ProcessInfo
 from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.ids import AccountId
 from oc_trio.lease import RENEW_SECONDS, Fence, Lease
-from oc_trio.runtime.account.connection import STANDBY, show_state
 from oc_trio.runtime.drain import Drain
+from oc_trio.runtime.process.lease_status import LeaseStatus, of_others
+from oc_trio.runtime.process.placement import Changes
 from oc_trio.runtime.process.refunds import Refunds
-from oc_trio.runtime.process.reload import Changes
 from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor
 from oc_trio.store.leases import Leases
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
-from oc_trio.telemetry.membership_status import MembershipStatus
-from oc_trio.telemetry.metrics import Metrics
 from oc_trio.wakeup import Wakeup
 
 # A database that refuses at once is asked again sooner: until the lease's end that may be several tries more.
@@ -44,8 +43,6 @@ GIVE_BACK_SECONDS = 2.0
 # The watchdog's patience with one look: the store bounds its statements far below that.
 LOOK_SECONDS = 60.0
 _PART = "leases"
-# A lease whose end lies that much later than when it was first seen has been renewed meanwhile.
-_RENEWED_SECONDS = 0.5
 
 log = get_logger(part="lease_keeper")
 
@@ -63,10 +60,9 @@ class _Held:
 
 @define(eq=False)
 class LeaseKeeper:
-    """See `runtime.process.reload.Placement`. `clock` is that of leases.
+    """See `runtime.process.placement.Placement`. `clock` is that of leases.
 
-    `ready` is set when other processes serve what this one could. `journal_failed` are accounts that ended by a failure
-    of the journal, and have not gone on since.
+    `journal_failed` are accounts that ended by a failure of the journal, and have not gone on since.
     """
 
     leases: Leases
@@ -74,9 +70,8 @@ class LeaseKeeper:
     supervisor: AccountSupervisor
     store: Store
     health: Health
-    metrics: Metrics
+    status: LeaseStatus
     clock: Callable[[], float]
-    ready: trio.Event
     drain_of_gateway: Drain
     refunds: Refunds
     plans: dict[AccountId, AccountPlan] = field(factory=dict)
@@ -86,14 +81,9 @@ class LeaseKeeper:
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     # Something has changed: look now.
     changed: Wakeup = field(init=False, factory=Wakeup)
-    _failed_since: float | None = field(init=False, default=None)
     # By this process's clock: when a process was first heard of, and an account first found free.
     _first_seen: dict[str, float] = field(init=False, factory=dict)
     _free_since: dict[AccountId, float] = field(init=False, factory=dict)
-    # Who was last said to serve an account in our place.
-    _said: dict[AccountId, str] = field(init=False, factory=dict)
-    # The first deadline that was seen of each holder's lease, by this process's clock.
-    _first_deadline: dict[tuple[AccountId, str, int], float] = field(init=False, factory=dict)
 
     # what the gateway asks for
 
@@ -147,7 +137,7 @@ class LeaseKeeper:
         try:
             # Without a deadline: the store bounds its statements, and a lease ends without this task.
             membership = await self.leases.beat(self._info(), held)
-            self._note_success(membership)
+            self.status.renewed(membership, self.plans, self._held)
             self._renewed(held, membership, asked_at)
             plan = self._plan(membership)
             for account, epoch in plan.release:
@@ -157,15 +147,15 @@ class LeaseKeeper:
         except StoreUnusable:
             raise
         except StoreError as problem:
-            self._note_failure(problem)
+            self.status.failed(problem, self.plans, {name: each.lease for name, each in self._held.items()})
             return RETRY_SECONDS
         self._hand_over(plan)
-        self._show_standby()
+        self.status.show_standby(self.plans, self._held)
         if plan.release:
             return 0.0  # what has been given back can be acquired now
         if not has_all:
             return RETRY_SECONDS
-        ends = [lease.left_ms / 1000 for lease in membership.leases if self._is_of_others(lease)]
+        ends = [lease.left_ms / 1000 for lease in of_others(membership, self.me.id, self.plans)]
         overdue = [since + OVERDUE_SECONDS - asked_at for since in self._free_since.values()]
         # From when the database was asked: a slow one leaves less time until the lease ends.
         seconds = min([RENEW_SECONDS, *ends, *(each for each in overdue if each > 0)])
@@ -185,7 +175,7 @@ class LeaseKeeper:
             if row is not None and not row.is_free and (row.holder, row.epoch) == (self.me.id, epoch):
                 each.lease.renewed(asked_at)
             else:
-                each.lease.lose(f"{self._name_of_holder(account) or 'nobody'} serves it")
+                each.lease.lose(f"{self.status.holder_of(account) or 'nobody'} serves it")
 
     def _plan(self, membership: Membership) -> LeasePlan:
         now = self.clock()
@@ -224,16 +214,8 @@ class LeaseKeeper:
                 continue
             row = leases.get(account)
             former = row.holder if row is not None and row.holder != self.me.id else ""
-            if former:
-                self.metrics.takeovers.labels(account).inc()
-            log.info(
-                "serving an account",
-                account=account,
-                epoch=new_epoch,
-                taken_over_from=self._name_of(former) if former else "",
-            )
+            self.status.acquired(lease, former)
             held = self._held[account] = _Held(lease, wanted, former)
-            self._said.pop(account, None)
             nursery.start_soon(self._follow, account, held)
         return has_all
 
@@ -270,10 +252,7 @@ class LeaseKeeper:
     # one task for each account that is served here
 
     async def _follow(self, account: AccountId, held: _Held) -> None:
-        metrics, lease = self.metrics, held.lease
-        metrics.lease_epoch.labels(account).set(lease.fence.epoch)
-        metrics.lease_held.labels(account).set_function(lambda: float(lease.is_sure))
-        metrics.lease_seconds_left.labels(account).set_function(lambda: lease.seconds_left)
+        lease = held.lease
         while True:
             ended = self.supervisor.start(held.plan, drain_seconds=self.drain_of_gateway.seconds, lease=lease)
             if ended is None:
@@ -290,9 +269,8 @@ class LeaseKeeper:
             await self._give_back(account, lease)
         # Only now: until its tasks have ended, the account can't be served here again.
         del self._held[account]
-        # What they have said of it is of before.
-        self.health.forget(account)
-        self._show_standby()
+        self.status.ended(account)
+        self.status.show_standby(self.plans, self._held)
         self.changed.set()
 
     async def _settle(self, account: AccountId, lease: Lease) -> None:
@@ -320,63 +298,4 @@ class LeaseKeeper:
             with trio.move_on_after(max(lease.seconds_left, 0.01)):
                 await lease.lost.wait()
         lease.lose("it was not renewed in time")
-        show_state(self.health, self.metrics, account, STANDBY, f"stopped here: {lease.why}")
-        log.error("an account stops here: its lease has ended", account=account, problem=lease.why)
-
-    # what people see
-
-    def _note_success(self, membership: Membership) -> None:
-        if self._failed_since is not None:
-            log.info("leases are renewed again", seconds=round(self.clock() - self._failed_since, 1))
-            self._failed_since = None
-        self.health.membership = MembershipStatus(self.me.id, membership, trio.current_time())
-        self._note_ready(membership)
-
-    def _note_failure(self, problem: StoreError) -> None:
-        self.metrics.lease_renewal_failures.inc()
-        left = [held.lease.seconds_left for held in self._held.values()]
-        if self._failed_since is None:
-            self._failed_since = self.clock()
-            log.warning(
-                "leases can't be renewed",
-                accounts=sorted(self._held),
-                seconds_left=round(min(left), 1) if left else None,
-                problem=str(problem),
-            )
-        status = self.health.membership or MembershipStatus(self.me.id)
-        self.health.membership = evolve(status, problem=str(problem))
-        self._show_standby()
-
-    def _note_ready(self, membership: Membership) -> None:
-        """This process has begun well, too, where others are seen to serve what it could: they renew their leases."""
-        if self.ready.is_set():
-            return
-        now, renewed = self.clock(), set[AccountId]()
-        for lease in membership.leases:
-            if self._is_of_others(lease):
-                deadline = now + lease.left_ms / 1000
-                first = self._first_deadline.setdefault((lease.account, lease.holder, lease.epoch), deadline)
-                if deadline - first > _RENEWED_SECONDS:
-                    renewed.add(lease.account)
-        if not self._held and renewed >= self.plans.keys():
-            self.ready.set()
-
-    def _show_standby(self) -> None:
-        for account in self.plans:
-            if account not in self._held:
-                holder, is_cut_off = self._name_of_holder(account), self._failed_since is not None
-                detail = f"served by {holder}" if holder else "served by nobody yet"
-                detail = "the database does not answer" if is_cut_off else detail
-                show_state(self.health, self.metrics, account, STANDBY, detail)
-                if holder and self._said.get(account) != holder:
-                    log.info("standing by for an account", account=account, served_by=holder)
-                    self._said[account] = holder
-
-    def _name_of_holder(self, account: AccountId) -> str:
-        return "" if self.health.membership is None else self.health.membership.serving(account)
-
-    def _name_of(self, process: str) -> str:
-        return "" if self.health.membership is None else self.health.membership.name_of(process)
-
-    def _is_of_others(self, lease: LeaseRow) -> bool:
-        return lease.account in self.plans and lease.holder != self.me.id and not lease.is_free
+        self.status.lost(lease)

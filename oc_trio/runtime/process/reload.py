@@ -1,22 +1,25 @@
 """Reloads the configuration of a running gateway: reads it again and changes what differs, account by account.
 
-An account whose plan is the same is not touched. A file with any problem changes nothing, and every problem is logged.
+A file with any problem changes nothing, and every problem is logged. Which accounts are touched follows from their
+plans: `runtime.process.placement`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
 
 import trio
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
-from oc_trio.config.accounts import normalize_account_id
 from oc_trio.config.fields import camel
 from oc_trio.config.load import Loaded, load
 from oc_trio.config.model import Config
-from oc_trio.errors import ConfigError
-from oc_trio.ids import AccountId
-from oc_trio.runtime.policies import policies
-from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor
+from oc_trio.config.show import changed_keys
+from oc_trio.errors import CallbackListenFailed, ConfigError, OcTrioError
+from oc_trio.runtime.agents import AgentTable
+from oc_trio.runtime.handlers.command_shares import native_order
+from oc_trio.runtime.handlers.public_port import PublicPort
+from oc_trio.runtime.process.placement import Changes, Placement, changes, plans
+from oc_trio.runtime.schedule.job_table import JobTable
+from oc_trio.telemetry.account_status import ListenerStatus
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
 
@@ -29,81 +32,77 @@ _AT_START = ("store", "logging", "metrics", "telemetry", "mcp", "skills")
 _OF_PORT = ("port", "bind", "custom_bind_host", "trusted_proxies", "tls")
 
 
-@frozen
-class Changes:
-    """Which accounts a new configuration starts, stops, runs anew and leaves alone."""
+@define(eq=False)
+class Reloader:
+    """Puts a changed configuration into effect in a gateway that serves, one reload at a time.
 
-    start: tuple[AccountId, ...] = ()
-    stop: tuple[AccountId, ...] = ()
-    restart: tuple[AccountId, ...] = ()
-    keep: tuple[AccountId, ...] = ()
-    # The changed sections that only a new start puts into effect.
-    at_next_start: tuple[str, ...] = ()
+    `loaded` gives the configuration in effect, `take` replaces it, `reread` reads it again. `build_agents` raises
+    ConfigError for agents that can't be built; `agents` is the table that serves all accounts.
+    """
 
+    loaded: Callable[[], Loaded]
+    take: Callable[[Loaded], None]
+    reread: Reread
+    build_agents: Callable[[Loaded], AgentTable]
+    agents: AgentTable
+    placement: Placement
+    health: Health
+    port: PublicPort
+    open_port: Callable[[], Awaitable[None]]
+    jobs: JobTable
+    _lock: trio.Lock = field(init=False, factory=trio.Lock)
 
-class Placement(Protocol):
-    """Decides which accounts run in this process: all of them, or those whose leases it holds."""
+    async def reload(self) -> Changes | None:
+        """Read the configuration again and change what differs; None where it can't be used and nothing changed.
 
-    @property
-    def plans(self) -> Mapping[AccountId, AccountPlan]:
-        """What this process may serve."""
-        ...
+        What came of it is in `health.reload`, too. Raises OcTrioError where something else fails.
+        """
+        # An operator here and a notice of another process may want it at the same time.
+        async with self._lock:
+            self.health.reload_begins()
+            try:
+                return await self._reload()
+            except OcTrioError as problem:
+                self.health.reload_ended(problems=(str(problem),))
+                raise
 
-    async def apply(self, todo: Changes, wanted: Mapping[AccountId, AccountPlan], drain_seconds: float) -> None:
-        """From now on `wanted` is what it may serve; return when what had to stop for that has ended."""
-        ...
+    async def _reload(self) -> Changes | None:
+        tables: list[AgentTable] = []
 
-    def drain(self) -> None:
-        """The gateway stops: drain all accounts and start none any more."""
-        ...
+        def check(fresh: Loaded) -> None:
+            tables.append(self.build_agents(fresh))
 
-
-@frozen(eq=False)
-class SoleProcess:
-    """See `Placement`: the only process at its journal serves every account."""
-
-    supervisor: AccountSupervisor
-
-    @property
-    def plans(self) -> Mapping[AccountId, AccountPlan]:
-        return self.supervisor.plans
-
-    async def apply(self, todo: Changes, wanted: Mapping[AccountId, AccountPlan], drain_seconds: float) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.supervisor.stop, todo.stop)
-            for name in todo.restart:
-                nursery.start_soon(self._restart, wanted[name], drain_seconds)
-            for name in todo.start:
-                self.supervisor.start(wanted[name], drain_seconds=drain_seconds)
-
-    def drain(self) -> None:
-        self.supervisor.drain()
-
-    async def _restart(self, plan: AccountPlan, drain_seconds: float) -> None:
-        await self.supervisor.stop((plan.id,))
-        self.supervisor.start(plan, drain_seconds=drain_seconds)
-
-
-def plans(loaded: Loaded) -> dict[AccountId, AccountPlan]:
-    """The plan of every account that this process may serve."""
-    config, pinned = loaded.config, {normalize_account_id(name) for name in loaded.config.gateway.accounts}
-    return {
-        name: AccountPlan(account, policies(config, account), config.session.idle)
-        for name, account in loaded.accounts.items()
-        if not pinned or name in pinned
-    }
-
-
-def changes(old: Mapping[AccountId, AccountPlan], new: Mapping[AccountId, AccountPlan]) -> Changes:
-    """How to get from what runs to what is wanted."""
-    both = sorted(old.keys() & new.keys())
-    return Changes(
-        start=tuple(sorted(new.keys() - old.keys())),
-        stop=tuple(sorted(old.keys() - new.keys())),
-        # Frozen values compare field by field; functions and open resources are no part of a plan.
-        restart=tuple(name for name in both if old[name] != new[name]),
-        keep=tuple(name for name in both if old[name] == new[name]),
-    )
+        fresh = await read_again(self.reread, check)
+        if isinstance(fresh, ConfigError):
+            self.health.reload_ended(problems=tuple(map(str, fresh.problems)))
+            return None
+        old = self.loaded()
+        self.take(fresh)
+        self.agents.replace_with(tables[-1])
+        self.health.models.keep(self.agents.models)
+        is_listening = bool(self.port.url)
+        self.port.reload(fresh)
+        if self.port.is_wanted and not is_listening:
+            try:
+                await self.open_port()
+            except CallbackListenFailed as problem:
+                log.error("no public port: no click and no slash command comes in", problem=str(problem))
+                self.health.listener = ListenerStatus(error=str(problem))
+        # Before accounts are started: by this order they claim their commands.
+        self.port.shares.reorder(native_order(fresh))
+        self.jobs.changed()
+        done = await apply_changes(self.placement, self.health, old, fresh, is_listening=is_listening)
+        self.port.shares.review()
+        self.health.reload_ended(
+            warnings=tuple(map(str, fresh.warnings)),
+            changed=changed_keys(old, fresh),
+            started=done.start,
+            stopped=done.stop,
+            restarted=done.restart,
+            kept=done.keep,
+            at_next_start=done.at_next_start,
+        )
+        return done
 
 
 def needs_start(old: Config, new: Config, *, is_listening: bool = True) -> tuple[str, ...]:

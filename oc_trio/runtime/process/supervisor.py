@@ -120,6 +120,8 @@ class AccountSupervisor:
                 del self._running[running.plan.id]
             running.ended.set()
 
+    # Not `retry.retrying`, which repeats a call after errors of one kind until it has a value: here any failure counts,
+    # a long run makes the earlier ones forgotten, and a drain ends the pause.
     async def _run_until_drained(self, running: _RunningAccount) -> None:
         failures = 0
         while not running.drain.requested.is_set():

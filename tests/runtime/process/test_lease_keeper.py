@@ -9,7 +9,7 @@ from oc_trio.config.load import Loaded
 from oc_trio.ids import AccountId
 from oc_trio.lease import LEASE_SECONDS, MARGIN_SECONDS, RENEW_SECONDS
 from oc_trio.runtime.process.lease_keeper import OVERDUE_SECONDS
-from oc_trio.runtime.process.reload import Changes
+from oc_trio.runtime.process.placement import Changes
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
 from tests.runtime.processes import Process, Processes, leases
@@ -419,9 +419,8 @@ async def test_a_failure_of_the_journal_counts_no_attempt_where_the_account_then
         one.gateway.stop("SIGTERM")
     else:
         # As a reload that pins it to others does.
-        assert one.gateway._running is not None
-        keeper = one.gateway._running[0]
-        await keeper.apply(Changes(stop=(AccountId("default"),)), {}, 1.0)
+        assert one.gateway._reloader is not None
+        await one.gateway._reloader.placement.apply(Changes(stop=(AccountId("default"),)), {}, 1.0)
     await harness.until(lambda: two.state() == "live" and harness.stage.open > 0)
     # Now, since the answer's end sets it back.
     [attempts] = harness.journal.execute("SELECT attempts FROM obligations WHERE trigger = ?", (post.id,)).fetchone()

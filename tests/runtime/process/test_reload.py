@@ -18,7 +18,8 @@ from oc_trio.core.turn_events import Button
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.ids import AccountId
 from oc_trio.runtime.process.gateway import Gateway
-from oc_trio.runtime.process.reload import Changes, changes, needs_start, plans, rereader
+from oc_trio.runtime.process.placement import Changes, changes, plans
+from oc_trio.runtime.process.reload import needs_start, rereader
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness, merged
 

@@ -12,7 +12,7 @@ from oc_trio.errors import FenceRefused, LeaseLost, RowRefused, StoreError
 from oc_trio.lease import LEASE_SECONDS, MARGIN_SECONDS, Fence, Lease
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.drain import Drain
-from oc_trio.runtime.process.reload import plans
+from oc_trio.runtime.process.placement import plans
 from oc_trio.runtime.process.supervisor import JOURNAL_RESTART, RESTART, AccountPlan, AccountSupervisor
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
