@@ -2,6 +2,9 @@
 
 How long the pauses are is the policy's (`core.backoff`); what the server asked for with Retry-After counts where it is
 longer. Nothing here has a bound of its own: the policy, `give_up_at` or `give_up` end the retries, else cancellation.
+
+What runs for as long as the gateway does is started again by a loop of its own: accounts by
+`runtime.process.supervisor`, MCP servers by `agent.mcp`.
 """
 
 import math

@@ -16,6 +16,7 @@ from oc_trio.core.turn_events import ToolStatus
 
 # The API requires a limit; every current model allows this one.
 DEFAULT_MAX_TOKENS = 8192
+# Tokens; the API takes no fewer than 1024.
 THINKING_BUDGETS = {"low": 2048, "medium": 8192, "high": 24576}
 
 

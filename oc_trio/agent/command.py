@@ -169,6 +169,7 @@ class _Conversation:
         if code == 0 and self._texts:
             await self._emit(Final("".join(self._texts)))
             return
+        # For the number of its lines, unless a process that it has started holds the pipe open.
         with trio.move_on_after(self._settings.grace):
             await self._stderr.ended.wait()
         how = "did not end" if code is None else f"ended with {code}"

@@ -21,9 +21,12 @@ from oc_trio.network.stream import PacedStream
 
 # Bytes of one response after decompression: a stream has some 300 of them per token.
 MAX_BODY = 64 * 1024 * 1024
+# Bytes of an error's body, whose message is at the beginning; of any body's beginning, and characters of that in the
+# log.
 _ERROR_BODY = 64 * 1024
 _HEAD = 4 * 1024
 _SHOWN = 200
+# Characters of an event that takes milliseconds to parse.
 _LARGE = 256 * 1024
 _MAX_AT_ONCE = 64  # pieces between two checkpoints; a piece of a token takes some 50 µs
 _BOM = b"\xef\xbb\xbf"

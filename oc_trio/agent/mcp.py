@@ -112,6 +112,8 @@ class ToolServer:
             await self._settled.wait()
             task_status.started()
 
+    # Not `retry.retrying`, which repeats a call until it has a value: a server has none, ends by itself without an
+    # exception, and counts as healthy again after it has served for a while.
     async def _run_and_restart(self) -> NoReturn:
         failures = 0
         while True:

@@ -32,6 +32,7 @@ log = get_logger(part="mcp_transport")
 MAX_BODY = MAX_LINE
 _STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
 _END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
+# Of one run of a child; the others say the same.
 _BAD_LINES_LOGGED = 5
 MAX_BAD_LINES = 1000  # in a row, blank ones included: it speaks another protocol
 # Parts of one result. The `mcp` package compares each with every kind of part, at up to 0.2 ms a part.

@@ -68,6 +68,7 @@ _REFUSES_IDS = re.compile(
     r"\btool call id was\b|\btool_use id string should match pattern\b|\btool_calls \d+ id string too long\b"
     r"|\btool_call_id string too long\b|\binvalid tool[ _]call[ _]id\b"
 )
+# As `adapted` makes them.
 PLAIN_ID = re.compile(r"call\d{5}")
 # Fields that some providers require with tool calls, and that calls of another model don't have.
 _MAY_LACK = ("reasoning_content",)

@@ -20,6 +20,7 @@ _CLOSE = re.compile(
 _BEGUN = re.compile(
     rf"<\s{{0,3}}(?P<close>/?)\s{{0,3}}(?:(?P<name>[a-z:]{{0,10}})|(?:{_NAMES})\b[^<>\n]{{0,80}})\Z", re.IGNORECASE
 )
+# No tag that the patterns match is longer, so one that is not whole yet is looked for at the end only.
 _LONGEST_TAG = 120
 
 

@@ -27,6 +27,8 @@ from oc_trio.core.turn_events import (
 )
 from oc_trio.errors import AgentFailed
 
+# Requests of one turn: a model that calls tools in a circle has to come to an end, and each request holds the whole
+# conversation again.
 MAX_ROUNDS = 16
 MAX_CALLS = 128  # of one answer, as the OpenAI API allows; each is shown, journaled and sent to the model again
 
@@ -95,6 +97,7 @@ async def converse(model: ChatModel, request: TurnRequest, emit: Emit, max_round
                 raise AgentFailed("the model gave no answer: no text, no tool call", for_user=NO_ANSWER)
             await emit(_final(texts, answer.note, usage))
             return
+        # One after the other, as the model wrote them: a later call may rely on an earlier one.
         results = [await run_tool(requested, request, emit) for requested in answer.calls]
         rounds = (*rounds, ToolRound(answer, tuple(results), tuple(await request.steering())))
     raise AgentFailed(

@@ -101,6 +101,7 @@ class RelayedRequests:
             return
         self._queue.put(order_key(request), (row, request))
 
+    # Not `retry.retrying`: "not yet" is an answer of a handler, and no error.
     async def handle(self, row: RelayedRow, request: RelayedRequest) -> None:
         """Handle a row, again and again until it has ended. Those of the same person wait behind it."""
         pause, is_waiting = RETRY_SECONDS, False

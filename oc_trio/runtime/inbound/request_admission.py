@@ -75,7 +75,7 @@ class RequestAdmission:
     ) -> Obligation | None:
         """Make an obligation of the message and submit it; None if its trigger was admitted before.
 
-        Raises StoreError: nothing was admitted. Without `hand_over` the caller answers it.
+        Raises StoreError where the journal did not take it. Without `hand_over` the caller answers it.
         """
         services = self.services
         if command is not None:
@@ -100,6 +100,7 @@ class RequestAdmission:
             if hand_over:
                 self.submit(admitted.obligation, message, command)
             return admitted.obligation
+        # It may take it later all the same: then the next start answers it, and a repeated request finds it admitted.
         raise StoreError(f"the journal did not answer within {ADMIT_SECONDS:g} s")
 
 
