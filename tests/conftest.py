@@ -60,7 +60,7 @@ def _no_system_config(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def logbook() -> Iterator[Logbook]:
-    """Tests ask `logbook.said("...")` for errors that belong to what they test."""
+    """Tests ask `logbook.find("...")` for errors that belong to what they test."""
     book = Logbook()
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, book],

@@ -13,7 +13,7 @@ class Logbook:
         self.events: list[EventDict] = []
         self._expected: set[int] = set()
 
-    def said(self, text: str) -> list[EventDict]:
+    def find(self, text: str) -> list[EventDict]:
         """The events whose text contains `text`; errors among them are expected then."""
         found = [event for event in self.events if text in str(event.get("event"))]
         self._expected.update(map(id, found))

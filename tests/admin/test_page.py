@@ -101,7 +101,7 @@ async def test_a_wrong_token(world: World, logbook: Logbook) -> None:
         assert reply.status == 403
         assert "That is not the token" in reply.text
         assert "set-cookie" not in reply.headers
-    assert len(logbook.said("a wrong token was sent")) == 1
+    assert len(logbook.find("a wrong token was sent")) == 1
 
 
 async def test_the_cookie(world: World, logbook: Logbook) -> None:
@@ -113,7 +113,7 @@ async def test_the_cookie(world: World, logbook: Logbook) -> None:
     assert world.app.logins.token not in cookie
     browser.cookie = cookie.partition(";")[0]
     assert await browser.csrf() not in cookie
-    assert logbook.said("logged in")[0]["by"] == "local"
+    assert logbook.find("logged in")[0]["by"] == "local"
 
 
 async def test_cookies_of_other_programs(world: World) -> None:
@@ -184,7 +184,7 @@ async def test_an_action_of_a_script(world: World, logbook: Logbook) -> None:
     world.problem = "Nothing is running there."
     reply = await browser.post("/actions/stop", {"accept": "application/json"}, csrf=csrf, session="a")
     assert (reply.status, json.loads(reply.text)) == (409, {"ok": False, "text": "Nothing is running there."})
-    assert logbook.said("was refused")[0]["by"] == "local"
+    assert logbook.find("was refused")[0]["by"] == "local"
 
 
 async def test_a_program_acts_with_the_token_itself(world: World) -> None:
@@ -318,7 +318,7 @@ async def test_a_slow_reader_overflows(
     assert slow.events[-1][1]["reason"] == "overflow"
     assert slow.events[-1][1]["texts"] == {"turns/t1": world.text}
     assert quick.names() == ["snapshot", *["text"] * (CLIENT_EVENTS + 5)]
-    assert logbook.said("overflow")
+    assert logbook.find("overflow")
 
 
 async def test_silence_has_heartbeats(

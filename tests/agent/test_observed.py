@@ -20,7 +20,7 @@ REQUEST = TurnRequest(AgentId("a"), SessionKey("s"), "", ())
 
 
 @frozen
-class Played:
+class ScriptedEvents:
     """Plays events, and raises what is given in the place of one; `at_once` where the stream can't be opened."""
 
     events: Sequence[AgentEvent | Exception]
@@ -40,7 +40,7 @@ class Played:
         yield stream()
 
 
-async def reports(agent: Played) -> list[str]:
+async def reports(agent: ScriptedEvents) -> list[str]:
     ends: list[str] = []
     try:
         async with ObservedAgent(agent, ends.append).run(REQUEST) as events:
@@ -54,15 +54,19 @@ async def reports(agent: Played) -> list[str]:
 @pytest.mark.parametrize(
     ("agent", "expected"),
     [
-        pytest.param(Played([TextDelta("hi"), Final("hi")]), [""], id="an answer"),
-        pytest.param(Played([Failed("Sorry.", "HTTP 500")]), ["HTTP 500"], id="a failure at the end"),
-        pytest.param(Played([AgentUnavailable("refused", for_user="Sorry.")]), ["refused", "raised"], id="unavailable"),
+        pytest.param(ScriptedEvents([TextDelta("hi"), Final("hi")]), [""], id="an answer"),
+        pytest.param(ScriptedEvents([Failed("Sorry.", "HTTP 500")]), ["HTTP 500"], id="a failure at the end"),
         pytest.param(
-            Played([], AgentFailed("no program", for_user="Sorry.")), ["no program", "raised"], id="it can't be started"
+            ScriptedEvents([AgentUnavailable("refused", for_user="Sorry.")]), ["refused", "raised"], id="unavailable"
+        ),
+        pytest.param(
+            ScriptedEvents([], AgentFailed("no program", for_user="Sorry.")),
+            ["no program", "raised"],
+            id="it can't be started",
         ),
     ],
 )
-async def test_how_a_request_ended(agent: Played, expected: list[str]) -> None:
+async def test_how_a_request_ended(agent: ScriptedEvents, expected: list[str]) -> None:
     """The error for operators, or nothing for an answer; errors come out as they were."""
     assert await reports(agent) == expected
 

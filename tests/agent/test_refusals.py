@@ -20,7 +20,7 @@ from oc_trio.agent.refused_lengths import is_too_long_an_answer, longest_answer,
 from oc_trio.core.turn_events import Opaque
 from oc_trio.ids import AgentId, SessionKey
 from tests.agent.model_server import Tools
-from tests.runtime.model_stage import insist_anthropic, insist_openai
+from tests.runtime.model_harness import insist_anthropic, insist_openai
 
 CALL = ToolCall(
     "toolu_01A",

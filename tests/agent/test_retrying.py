@@ -30,7 +30,7 @@ def busy(retry_after: float | None = None) -> AgentUnavailable:
     return AgentUnavailable("busy", for_user="busy", retry_after=retry_after)
 
 
-class Plays:
+class ScriptedAttempts:
     """One item per attempt: an error before the first event, or text. Records when it was asked."""
 
     def __init__(self, *items: AgentError | str) -> None:
@@ -67,7 +67,7 @@ async def test_attempts_and_their_times(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The table of attempts; the answer is whole."""
-    script = Plays(*items)
+    script = ScriptedAttempts(*items)
     events = await collect(retrying(script, **retry), REQUEST)
     assert script.asked_at == pytest.approx(times)
     assert events[0] == TextDelta("hi")
@@ -86,7 +86,7 @@ async def test_giving_up(
     items: tuple[AgentError, ...], kind: type[AgentError], attempts: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     """The last error is the caller's."""
-    script = Plays(*items)
+    script = ScriptedAttempts(*items)
     with pytest.raises(kind):
         await collect(retrying(script), REQUEST)
     assert len(script.asked_at) == attempts

@@ -63,7 +63,7 @@ async def test_a_model_without_tools_is_asked_without_them(status: int, words: s
             agent = OpenAIAgent(OpenAISettings(server.base_url, "gemma3:1b", unsupported=known), http)
             assert (await collect(agent, turn(Tools())))[-1] == Final("Hi")
     assert ["tools" in recorded.body for recorded in server.requests] == [True, False, False]
-    (line,) = logbook.said("takes no tools")
+    (line,) = logbook.find("takes no tools")
     assert line["key"] == 'models.providers.local.models[].tools = false (for id = "gemma3:1b")'
     assert words[:20] in line["refusal"]
 
@@ -132,7 +132,7 @@ async def test_it_is_remembered_for_that_model_only(logbook: Logbook) -> None:
         ("m1", False),
         ("m2", True),
     ]
-    assert len(logbook.said("takes no tools")) == 1
+    assert len(logbook.find("takes no tools")) == 1
 
 
 async def test_earlier_calls_are_text_for_a_model_without_tools() -> None:
@@ -169,7 +169,7 @@ async def test_the_other_field_for_the_longest_answer(words: str, logbook: Logbo
         {key: value for key, value in recorded.body.items() if key.startswith("max_")} for recorded in server.requests
     ]
     assert sent == [{"max_tokens": 50}, {"max_completion_tokens": 50}, {"max_completion_tokens": 50}]
-    (line,) = logbook.said("the model refuses max_tokens")
+    (line,) = logbook.find("the model refuses max_tokens")
     assert line["key"].startswith('models.providers.openai.models[].maxTokensField = "max_completion_tokens"')
 
 
@@ -240,7 +240,7 @@ async def test_optional_fields_are_left_out_by_name(name: str, words: str, logbo
         agent = OpenAIAgent(OpenAISettings(server.base_url, "m", options=options), http)
         assert (await collect(agent, turn()))[-1] == Final("Hi")
     assert server.requests[0].body.keys() - server.requests[1].body.keys() == {name}
-    assert len(logbook.said(f"the model refuses {name}")) == 1
+    assert len(logbook.find(f"the model refuses {name}")) == 1
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ async def test_a_model_without_a_system_role(status: int, words: str, logbook: L
     sent = [[(each["role"], each["content"]) for each in recorded.body["messages"]] for recorded in server.requests]
     joined = [("user", "Be kind.\n\nhello")]
     assert sent == [[("system", "Be kind."), ("user", "hello")], joined, joined]
-    assert len(logbook.said("the model refuses the system role")) == 1
+    assert len(logbook.find("the model refuses the system role")) == 1
 
 
 NOT_SYSTEM = [
@@ -370,7 +370,7 @@ async def test_a_field_of_a_message_is_left_out(words: str, logbook: Logbook) ->
     ]
     assert ["reasoning_content" in each for each in sent] == [True, False, False]
     assert all(each["tool_calls"][0]["id"] == "1" for each in sent)
-    assert len(logbook.said("the model refuses reasoning_content in messages")) == 1
+    assert len(logbook.find("the model refuses reasoning_content in messages")) == 1
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ async def test_the_longest_answer_of_a_model(words: str, most: int, logbook: Log
         for _ in range(2):
             assert (await collect(OpenAIAgent(settings, http), turn()))[-1] == Final("Hi")
     assert [recorded.body["max_tokens"] for recorded in server.requests] == [100_000, most, most]
-    (line,) = logbook.said("the model refuses an answer of more than")
+    (line,) = logbook.find("the model refuses an answer of more than")
     assert line["key"] == f'models.providers.p.models[].maxTokens = {most} (for id = "m")'
 
 
@@ -547,7 +547,7 @@ async def test_ids_of_calls_that_another_provider_gave(words: str, logbook: Logb
             (each["tool_call_id"], each["content"]) for each in recorded.body["messages"] if each["role"] == "tool"
         ]
         assert results == [("call00000", "42"), ("call00001", "43")]
-    assert len(logbook.said("the model refuses ids of tool calls")) == 1
+    assert len(logbook.find("the model refuses ids of tool calls")) == 1
 
 
 async def test_ids_for_anthropic() -> None:
@@ -598,7 +598,7 @@ async def test_keywords_in_schemas_of_tools(logbook: Logbook) -> None:
             },
             "required": ["title"],
         }
-    assert len(logbook.said("in schemas of tools: left out")) == 2
+    assert len(logbook.find("in schemas of tools: left out")) == 2
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def _gateway(url: str, demo: Demo, state: Path, port: int) -> Gateway:
                 "network": {"dangerouslyAllowPrivateNetwork": True},
             }
         },
-        "agents": {"defaults": {"model": {"primary": "stage/play"}}},
-        "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+        "agents": {"defaults": {"model": {"primary": "double/script"}}},
+        "models": {"providers": {"double": {"api": "scripted", "models": ["script"]}}},
         "messages": {"queue": {"mode": "followup"}},
         "gateway": {"admin": {"port": port}, "drainSeconds": 0},
     }

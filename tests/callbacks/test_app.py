@@ -221,7 +221,7 @@ async def test_a_failing_journal_is_503_not_500(logbook: Logbook) -> None:
     port.handler.fail = StoreError("the disk is full")
     status, body, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert (status, b"disk" in body) == (503, False)
-    (logged,) = logbook.said("callback failed")
+    (logged,) = logbook.find("callback failed")
     assert logged["problem"] == "the disk is full"
 
 
@@ -234,7 +234,7 @@ async def test_an_account_that_moved_meanwhile_is_503_and_no_failure(problem: Ex
     port.handler.fail = problem
     status, _, _ = await port.post(COMMAND_PATH, form(), headers=FORM_TYPE)
     assert status == 503
-    assert not logbook.said("callback failed")
+    assert not logbook.find("callback failed")
 
 
 async def test_a_refusal_of_the_account_is_passed_on() -> None:
@@ -260,7 +260,7 @@ async def test_a_refused_signature_is_logged_in_the_documented_words(logbook: Lo
     port = open_port()
     await port.post(CLICK_PATH, click_body(context={"action_id": "yes", "_token": "0" * 64}), headers=JSON_TYPE)
     await port.post(CLICK_PATH, click_body(context={"action_id": "yes"}), headers=JSON_TYPE)
-    assert len(logbook.said("invalid _token")) == len(logbook.said("missing _token in context")) == 1
+    assert len(logbook.find("invalid _token")) == len(logbook.find("missing _token in context")) == 1
     assert "0" * 64 not in str(logbook.events)
 
 

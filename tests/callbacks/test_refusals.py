@@ -29,7 +29,7 @@ async def test_a_click_with_a_wrong_token(logbook: Logbook) -> None:
     port = open_port()
     for _ in range(3):
         assert (await port.post(CLICK_PATH, click(action_id="yes", _token="x")))[0] == 403
-    (line,) = logbook.said("mattermost: interaction refused: invalid _token")
+    (line,) = logbook.find("mattermost: interaction refused: invalid _token")
     assert (line["level"], line["post"], line["user"], line["channel"]) == ("warning", POST, USER, CHANNEL)
     assert "another gateway with the same bot" in line["advice"]
 
@@ -41,7 +41,7 @@ async def test_the_unlogged_ones_are_counted(logbook: Logbook, autojump_clock: t
         await port.post(CLICK_PATH, click())
     await trio.sleep(LOG_EVERY)
     await port.post(CLICK_PATH, click())
-    lines = logbook.said("missing _token in context")
+    lines = logbook.find("missing _token in context")
     assert [line.get("unlogged") for line in lines] == [None, 2]
 
 
@@ -52,7 +52,7 @@ async def test_a_command_with_an_unknown_token(logbook: Logbook) -> None:
     form = {**FORM, "token": "wrong", "user_id": USER, "channel_id": CHANNEL}
     status, _, _ = await port.post(COMMAND_PATH, urlencode(form).encode(), headers=FORM_TYPE)
     assert status == 401
-    (line,) = logbook.said("mattermost: slash command refused: Unauthorized: invalid command token.")
+    (line,) = logbook.find("mattermost: slash command refused: Unauthorized: invalid command token.")
     assert (line["level"], line["command"], line["user"]) == ("warning", "oc_status", USER)
     assert "oc-trio commands list" in line["advice"]
     assert "wrong" not in str(line)
@@ -63,7 +63,7 @@ async def test_an_address_that_may_not_click(logbook: Logbook) -> None:
     port = open_port()
     status, _, _ = await port.post(CLICK_PATH, click(), peer="203.0.113.9")
     assert status == 403
-    (line,) = logbook.said("interaction refused: forbidden origin")
+    (line,) = logbook.find("interaction refused: forbidden origin")
     assert line["source"] == "203.0.113.9"
     assert "allowedSourceIps" in line["advice"]
 
@@ -73,7 +73,7 @@ async def test_a_click_from_the_proxys_own_machine(logbook: Logbook) -> None:
     port = open_port(trust=ProxyTrust(parse_networks(["127.0.0.1"])))
     status, _, _ = await port.post(CLICK_PATH, click(), headers={"X-Forwarded-For": "127.0.0.1"})
     assert status == 403
-    (line,) = logbook.said("interaction refused: forbidden origin")
+    (line,) = logbook.find("interaction refused: forbidden origin")
     assert (line["proxy"], line["forwarded"]) == ("127.0.0.1", "127.0.0.1")
     assert "which is not loopback" in line["advice"]
     assert "set gateway.trustedProxies" not in line["advice"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.cli.front import Front, a_front
 from tests.cli.sandbox_server import MODEL, Server, a_server
+from tests.cli.websocket_proxy import WebsocketProxy, open_websocket_proxy
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def front(server: Server) -> Iterator[Front]:
+def proxy(server: Server) -> Iterator[WebsocketProxy]:
     """The configuration leads through it."""
-    with a_front(server.url) as proxy:
+    with open_websocket_proxy(server.url) as proxy:
         text = server.config.read_text()
         server.config.write_text(text.replace(server.url, proxy.url))
         yield proxy
@@ -44,7 +44,7 @@ def page(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
 
 
-def test_a_proxy_that_passes_everything_on(server: Server, front: Front) -> None:
+def test_a_proxy_that_passes_everything_on(server: Server, proxy: WebsocketProxy) -> None:
     """Opened, greeted, held and pinged."""
     text = findings(server, 0, "--deep", "--hold", "0.2")["socket.ok"]["text"]
     assert text.startswith("opened, greeted, held for 0.2 s without a word, ping answered in ")
@@ -60,9 +60,11 @@ def test_a_proxy_that_passes_everything_on(server: Server, front: Front) -> None
         (b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n", "socket.unreachable", "429", "log"),
     ],
 )
-def test_a_proxy_that_refuses(server: Server, front: Front, answer: bytes, code: str, text: str, fix: str) -> None:
+def test_a_proxy_that_refuses(
+    server: Server, proxy: WebsocketProxy, answer: bytes, code: str, text: str, fix: str
+) -> None:
     """Each answer that is not Mattermost's is named as the proxy's, with the lines to add."""
-    front.answer = answer
+    proxy.answer = answer
     found = findings(server, 1)[code]
     assert found["level"] == "failed"
     assert text in found["text"]
@@ -70,27 +72,27 @@ def test_a_proxy_that_refuses(server: Server, front: Front, answer: bytes, code:
     assert found["why"] == "Nothing that people write reaches the gateway."
 
 
-def test_a_proxy_that_drops_the_upgrade(server: Server, front: Front) -> None:
+def test_a_proxy_that_drops_the_upgrade(server: Server, proxy: WebsocketProxy) -> None:
     """What Mattermost says of such a request means the proxy."""
-    front.upgrades = False
+    proxy.upgrades = False
     found = findings(server, 1)["socket.no_upgrade"]
     assert "does not pass the WebSocket upgrade" in found["text"]
     assert "(HTTP 400)" in found["text"]
     assert found["fix"].startswith("in nginx: `proxy_http_version 1.1;`")
 
 
-def test_a_proxy_that_ends_quiet_connections(server: Server, front: Front) -> None:
+def test_a_proxy_that_ends_quiet_connections(server: Server, proxy: WebsocketProxy) -> None:
     """With --deep it is noticed, and after how long."""
-    front.seconds = 0.3
+    proxy.seconds = 0.3
     assert "socket.ok" in findings(server, 0)
     found = findings(server, 1, "--deep", "--hold", "5")["socket.cut"]
     assert found["text"].startswith("ended after 0 s without a word (the websocket was closed with 1006")
     assert "proxy_read_timeout 600s;" in found["fix"]
 
 
-def test_polling_needs_no_websocket(server: Server, front: Front) -> None:
+def test_polling_needs_no_websocket(server: Server, proxy: WebsocketProxy) -> None:
     """With `connection.mode = "poll"` no websocket is opened."""
-    front.answer = page("502 Bad Gateway")
+    proxy.answer = page("502 Bad Gateway")
     server.config.write_text(server.config.read_text() + '[channels.mattermost.connection]\nmode = "poll"\n')
     assert "socket.unused" in findings(server, 0)
 

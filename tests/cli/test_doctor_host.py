@@ -27,8 +27,8 @@ from oc_trio.runtime.operator.checks.host import (
 from oc_trio.runtime.operator.checks.state import state_directory, state_files
 from oc_trio.runtime.process.locations import JOURNAL
 from oc_trio.store.store import open_store
-from tests.cli.front import a_front
 from tests.cli.sandbox_server import MODEL, Server, a_server
+from tests.cli.websocket_proxy import open_websocket_proxy
 
 
 @pytest.fixture
@@ -128,9 +128,9 @@ def test_clocks(ahead: int, code: str, text: str) -> None:
 def test_a_clock_that_is_wrong(server: Server) -> None:
     """The clock is compared with the `Date` that the server sends."""
     assert findings(server, 0)["clock.ok"]["text"] == "this machine's clock agrees with Mattermost's"
-    with a_front(server.url) as front:
-        front.date = formatdate(time.time() - 7200, usegmt=True).encode()
-        server.config.write_text(server.config.read_text().replace(server.url, front.url))
+    with open_websocket_proxy(server.url) as proxy:
+        proxy.date = formatdate(time.time() - 7200, usegmt=True).encode()
+        server.config.write_text(server.config.read_text().replace(server.url, proxy.url))
         assert "7200 s ahead of Mattermost's" in findings(server, 0)["clock.off"]["text"]
 
 

@@ -1,4 +1,4 @@
-"""A connection's life, as the happenings are told."""
+"""A connection's life, told by its inputs."""
 
 import pytest
 from hypothesis import given
@@ -31,10 +31,10 @@ DOWN = Lost("dropped")
 FRESH = (Woke(), Opened(), Greeted("c1"))
 
 
-def play(*happenings: Input, link: ConnectionState | None = None) -> tuple[ConnectionState, list[Intent]]:
+def play(*inputs: Input, link: ConnectionState | None = None) -> tuple[ConnectionState, list[Intent]]:
     state, all_intents = link or ConnectionState(), list[Intent]()
-    for happening in happenings:
-        state, intents = step(state, happening)
+    for input_ in inputs:
+        state, intents = step(state, input_)
         all_intents += intents
     return state, all_intents
 
@@ -177,17 +177,17 @@ HAPPENINGS = st.one_of(
 
 
 @given(st.lists(HAPPENINGS, max_size=30))
-def test_nothing_is_admitted_out_of_order(happenings: list[Input]) -> None:
+def test_nothing_is_admitted_out_of_order(inputs: list[Input]) -> None:
     """Whatever happens: events are admitted by number without a gap, live follows a catch-up, waits are asked for."""
     link, expected = ConnectionState(), 0
-    for happening in happenings:
+    for input_ in inputs:
         before = link
-        link, intents = step(link, happening)
-        if isinstance(happening, Greeted) and intents:
+        link, intents = step(link, input_)
+        if isinstance(input_, Greeted) and intents:
             expected = 1
-        if isinstance(happening, Numbered) and any(isinstance(intent, Admit) for intent in intents):
+        if isinstance(input_, Numbered) and any(isinstance(intent, Admit) for intent in intents):
             assert before.resume is not None
-            assert happening.seq == before.resume.next_seq == expected
+            assert input_.seq == before.resume.next_seq == expected
         if link.resume is not None:
             assert link.resume.next_seq >= 1
             expected = link.resume.next_seq

@@ -323,11 +323,11 @@ def test_whatever_happens_the_last_write_is_the_promised_text(actions: list[tupl
 
 
 @given(st.sampled_from(DraftPhase), st.sampled_from(DraftEvent))
-def test_what_the_table_does_not_name_changes_nothing(phase: DraftPhase, happening: DraftEvent) -> None:
-    """A happening outside the table leaves the phase as it is."""
-    after = MOVES[phase].get(happening, phase)
+def test_what_the_table_does_not_name_changes_nothing(phase: DraftPhase, event: DraftEvent) -> None:
+    """An event outside the table leaves the phase as it is."""
+    after = MOVES[phase].get(event, phase)
     if phase.is_over:
         assert after is phase
-    if happening is DraftEvent.DELETED:
+    if event is DraftEvent.DELETED:
         state = evolve(DraftState(), phase=phase, post_id=POST)
         assert post_deleted(state).phase is after

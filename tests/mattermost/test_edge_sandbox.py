@@ -290,7 +290,7 @@ async def test_replies_of_one_thread_are_written_one_by_one(
     assert env.texts() == ["question", *(f"part {number}" for number in range(5))]
 
 
-class ChokesOn(Faults):
+class FailsAtText(Faults):
     """Fails for ever at one text."""
 
     def __init__(self, poison: bytes) -> None:
@@ -307,7 +307,7 @@ async def test_a_post_that_fails_lets_others_pass(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     """One writer per thread is for requests; nobody waits for another's patience."""
-    async with open_env(nursery, ChokesOn(b"poison")) as env:
+    async with open_env(nursery, FailsAtText(b"poison")) as env:
         sender = PostCreator(env.api, UserId(env.bot.id), random.Random(3).random)
         channel = ChannelId(env.square.id)
 

@@ -142,7 +142,7 @@ async def test_a_failure_is_told_and_the_rest_is_served(
     async with open_api(FakeHttp(routes)) as api:
         result = await registrar(api, Notes(), STATUS, HELP).register(TEAM, ())
     assert ([command.trigger for command in result.commands], result.is_complete) == (served, False)
-    assert logbook.said("mattermost: failed to register slash commands")
+    assert logbook.find("mattermost: failed to register slash commands")
 
 
 async def test_what_cannot_be_deleted_is_returned(logbook: Logbook) -> None:
@@ -152,4 +152,4 @@ async def test_what_cannot_be_deleted_is_returned(logbook: Logbook) -> None:
     async with open_api(http) as api:
         left = await registrar(api, notes).remove((remembered("c1"), remembered("c2", HELP)))
     assert ([command.id for command in left], notes.said) == (["c1"], ["-c2"])
-    assert len(logbook.said("cleanup failed")) == 1
+    assert len(logbook.find("cleanup failed")) == 1

@@ -114,7 +114,7 @@ async def test_a_pause_of_a_year_is_kept_for_two_minutes(
         with pytest.raises(MattermostUnavailable) as caught:
             await api.transport.request("GET", "/x")
     assert caught.value.retry_after == 120.0
-    [line] = logbook.said("Mattermost asks for a longer pause than is kept")
+    [line] = logbook.find("Mattermost asks for a longer pause than is kept")
     assert (line["asked_s"], line["kept_s"]) == (31_536_000.0, 120.0)
 
 

@@ -79,7 +79,7 @@ class NetworkFaults(Faults):
 
 
 @define(eq=False)
-class HarnessSetup:
+class RecordingAgent:
     """The agent of every conversation: plays `script` and records the requests."""
 
     script: Script = scripted_steps
@@ -119,14 +119,14 @@ class Harness:
     journal: sqlite3.Connection
     store: Store
     now_ms: Callable[[], int]
-    stage: HarnessSetup = field(factory=HarnessSetup)
+    agent: RecordingAgent = field(factory=RecordingAgent)
     streams: list[trio.abc.Stream] = field(factory=list)
     gateway: Gateway | None = None
     account: AccountId = ACCOUNT
     _ended: trio.Event = field(factory=trio.Event)
     settings: tuple[Mapping[str, Any], ...] = ()
     tables: Mapping[str, Any] = field(factory=dict)
-    # Another agent than the stage.
+    # Another agent than `agent`.
     make_agent: Callable[[AgentSpec, httpx.AsyncClient], Agent] | None = None
     # Most pictures of the tests are none: they go as they are. See `tests.runtime.conversation.test_pictures`.
     pictures: Pictures = field(factory=lambda: Pictures(None))
@@ -162,8 +162,8 @@ class Harness:
                     **(mattermost or {}),
                 }
             },
-            "agents": {"defaults": {"model": {"primary": "stage/play"}}},
-            "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+            "agents": {"defaults": {"model": {"primary": "double/script"}}},
+            "models": {"providers": {"double": {"api": "scripted", "models": ["script"]}}},
             # Any free one: tests run side by side.
             "gateway": {"port": 0},
         }
@@ -199,7 +199,7 @@ class Harness:
             TLS,
             lambda _url: SandboxTransport(self.world),
             self._open_stream,
-            self.make_agent or (lambda _spec, _http: self.stage),
+            self.make_agent or (lambda _spec, _http: self.agent),
             pictures=self.pictures,
             tracer=self.tracer,
         )
@@ -215,13 +215,13 @@ class Harness:
 
     @property
     def script(self) -> Script:
-        return self.stage.script
+        return self.agent.script
 
     @script.setter
     def script(self, script: Script | Iterable[Step]) -> None:
         """Steps for every turn, or a function that gives the steps of a request."""
         steps = script if callable(script) else tuple(script)
-        self.stage.script = steps if callable(steps) else lambda _request: steps
+        self.agent.script = steps if callable(steps) else lambda _request: steps
 
     def say(
         self,

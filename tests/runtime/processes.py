@@ -86,7 +86,7 @@ class Process:
             TLS,
             lambda _url: _Line(SandboxTransport(self.harness.world), self),
             self._open_stream,
-            lambda _spec, _http: self.harness.stage,
+            lambda _spec, _http: self.harness.agent,
             open_store=self._open_store,
             open_leases=self._open_leases,
             lease_clock=self.lease_clock,

@@ -155,10 +155,10 @@ def test_replacing_changes_what_the_next_turn_gets() -> None:
 
 async def test_names_for_people(harness: Harness) -> None:
     """/status tells the account's and the agent's name, /models those of the models."""
-    models = [{"id": "play", "name": "The player"}]
+    models = [{"id": "script", "name": "The script"}]
     await harness.start(
         {"name": "Front desk"},
-        models={"providers": {"stage": {"api": "scripted", "models": models}}},
+        models={"providers": {"double": {"api": "scripted", "models": models}}},
         agents={"entries": {"main": {"name": "Ada L."}}},
     )
     for command in ("/status", "/models"):
@@ -167,7 +167,7 @@ async def test_names_for_people(harness: Harness) -> None:
     status, models_text = harness.answers(harness.direct())
     assert "as @helper (Front desk)" in status
     assert "agent: `main` (Ada L.)" in status
-    assert models_text == "- `stage/play` The player"
+    assert models_text == "- `double/script` The script"
 
 
 async def test_each_agent_speaks_with_its_own_prompt(harness: Harness) -> None:
@@ -188,7 +188,7 @@ async def test_each_agent_speaks_with_its_own_prompt(harness: Harness) -> None:
     await harness.settled()
     assert harness.answers() == ["[Opsy] done"]
     assert harness.answers(harness.direct()) == ["[Ada] done"]
-    prompts = {str(request.agent): request.system_prompt for request in harness.stage.requests}
+    prompts = {str(request.agent): request.system_prompt for request in harness.agent.requests}
     assert prompts["ops"] == "You run things."
 
 

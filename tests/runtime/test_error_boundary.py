@@ -60,7 +60,7 @@ async def test_a_defect_ends_at_the_border(boundary: ErrorBoundary, logbook: Log
     """It is returned, logged once with its traceback and the ids, and counted."""
     defect = await boundary.contain(raising(problem), "turn", lambda: {"turn": "t1"})
     assert defect is not None
-    (logged,) = logbook.said(LOGGED)
+    (logged,) = logbook.find(LOGGED)
     assert (logged["turn"], logged["exc_info"], logged["level"]) == ("t1", defect, "error")
     assert counted(boundary) == 1
 
@@ -81,14 +81,14 @@ async def test_the_journals_errors_cross_it(boundary: ErrorBoundary, logbook: Lo
     with pytest.raises(type(problem)) as raised:
         await boundary.contain(raising(problem), "turn")
     assert raised.value is problem
-    assert not logbook.said(LOGGED)
+    assert not logbook.find(LOGGED)
 
 
 async def test_what_comes_with_a_journals_error_is_logged(boundary: ErrorBoundary, logbook: Logbook) -> None:
     """The journal's part goes on alone."""
     with pytest.RaisesGroup(StoreError):
         await boundary.contain(raising(StoreError("full"), KeyError("x")), "turn")
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
 
 
 async def test_cancellation_crosses_it(
@@ -109,7 +109,7 @@ async def test_cancellation_crosses_it(
             await boundary.contain(body, "turn")
             pytest.fail("went on although it was cancelled")
         assert scope.cancelled_caught
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
 
 
 # through the gateway
@@ -157,7 +157,7 @@ async def test_an_agent_that_raises_before_a_word(harness: Harness, logbook: Log
     assert harness.answers() == [SORRY]
     assert await harness.state(question) == f"failed: {DEFECT}"
     obligation = await harness.obligation(question)
-    (logged,) = logbook.said(LOGGED)
+    (logged,) = logbook.find(LOGGED)
     assert obligation is not None
     assert (logged["turn"], logged["account"]) == (obligation.turn, "default")
     assert logged["exc_info"] is not None
@@ -173,11 +173,11 @@ async def test_what_people_have_read_stays(harness: Harness, logbook: Logbook) -
     assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
     assert len(harness.ours(deleted=True)) == 1
     assert await harness.state(question) == f"failed: {DEFECT}"
-    assert logbook.said(LOGGED)
+    assert logbook.find(LOGGED)
     harness.script = [Say("yes")]
     harness.say("@helper go on", root=question)
     await harness.settled()
-    assert [message.text for message in harness.stage.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
+    assert [message.text for message in harness.agent.requests[-1].messages][1] == f"{WORDS}\n\n{SORRY}"
 
 
 @pytest.mark.parametrize(("lost", "seconds"), [("PUT", 15), ("POST", 100)])
@@ -210,7 +210,7 @@ async def test_a_draft_that_can_not_be_finished(harness: Harness, logbook: Logbo
     assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
     assert len(harness.ours(deleted=True)) == 2
     assert await harness.state(question) == f"failed: {DEFECT}"
-    assert logbook.said(LOGGED)
+    assert logbook.find(LOGGED)
 
 
 async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:
@@ -234,7 +234,7 @@ async def test_a_tool_that_raises(harness: Harness, logbook: Logbook) -> None:
     assert len(harness.answers()) == 1
     assert SORRY in harness.answers()[0]
     assert (await harness.state(question)).startswith("failed")
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
     await serves_on(harness)
 
 
@@ -248,7 +248,7 @@ async def test_a_defect_before_the_agent_is_asked(harness: Harness, logbook: Log
     await harness.settled()
     assert harness.answers()[-1] == SORRY
     assert await harness.state(question) == f"failed: {DEFECT}"
-    assert logbook.said(LOGGED)
+    assert logbook.find(LOGGED)
     await serves_on(harness)
 
 
@@ -264,7 +264,7 @@ async def test_a_decided_end_that_can_not_be_delivered(harness: Harness, logbook
     await harness.settled()
     assert harness.answers() == [f"{WORDS}\n\n{SORRY}"]
     assert await harness.state(question) == f"failed: {DEFECT}"
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
     await serves_on(harness)
 
 
@@ -273,13 +273,13 @@ async def test_replies_to_words_of_failure_are_heard(harness: Harness, logbook: 
     await harness.start()
     harness.script = [Pause(600)]
     question = harness.say("@helper count")
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     await harness.crash()
     harness.journal.execute("UPDATE turns SET final = '[]'")
     await harness.start()
     await harness.settled()
     assert harness.answers() == [SORRY]
-    assert logbook.said(LOGGED)
+    assert logbook.find(LOGGED)
     harness.script = [Say("I hear you")]
     more = harness.say("and now?", root=question)
     await harness.settled()
@@ -298,7 +298,7 @@ async def test_a_process_that_dies_while_it_delivers(harness: Harness) -> None:
     await harness.settled()
     assert harness.answers() == [f"{WORDS}\n\nI could not answer this, after several tries."]
     assert await harness.state(question) == "failed: gave up at attempt 3"
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
 
 
 async def test_settings_that_can_not_be_read_at_a_start(harness: Harness, logbook: Logbook) -> None:
@@ -314,7 +314,7 @@ async def test_settings_that_can_not_be_read_at_a_start(harness: Harness, logboo
         await harness.settled()
         assert harness.answers()[-1] == SORRY
         assert await harness.state(question) == f"failed: {DEFECT}"
-    assert [line["failed"] for line in logbook.said(LOGGED)] == ["queue rules", "turn", "command"]
+    assert [line["failed"] for line in logbook.find(LOGGED)] == ["queue rules", "turn", "command"]
     await serves_on(harness)
 
 
@@ -330,14 +330,14 @@ async def test_an_event_that_the_program_fails_at(harness: Harness, logbook: Log
 
     harness.script = [Say("done", delay=3.0)]
     question = harness.say("@helper hello")
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     harness.faults.before_rules.append(mistake)
     harness.edit(question, "@helper hello there")
     await trio.sleep(1.5)
     harness.faults.before_rules.clear()
     await harness.settled()
     assert harness.answers() == ["done"]
-    assert [(line["kind"], line["post"]) for line in logbook.said(LOGGED)] == [("PostEdited", question.id)]
+    assert [(line["kind"], line["post"]) for line in logbook.find(LOGGED)] == [("PostEdited", question.id)]
     await serves_on(harness)
 
 
@@ -370,7 +370,7 @@ async def test_an_event_that_the_server_has_no_facts_for(
     assert len(met) > 1
     assert harness.answers() == ["done"]
     assert await harness.state(question) == "delivered"
-    assert logbook.said(LOGGED) == []
+    assert logbook.find(LOGGED) == []
 
 
 def mistaken(harness: Harness, times: int, *paths: str) -> list[str]:
@@ -388,7 +388,7 @@ def mistaken(harness: Harness, times: int, *paths: str) -> list[str]:
 
 
 def retried(logbook: Logbook) -> int:
-    return len(logbook.said("a defect; trying again"))
+    return len(logbook.find("a defect; trying again"))
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -403,7 +403,7 @@ async def test_a_message_that_a_later_try_can_handle(harness: Harness, logbook: 
     assert len(met) == times == retried(logbook)
     assert harness.answers() == ["done"]
     assert await harness.state(question) == "delivered"
-    assert logbook.said(LOGGED) == []
+    assert logbook.find(LOGGED) == []
 
 
 async def test_a_caught_up_message_that_a_later_try_can_handle(harness: Harness, logbook: Logbook) -> None:
@@ -431,7 +431,7 @@ async def test_a_message_that_no_try_can_handle(harness: Harness, logbook: Logbo
     assert harness.ours()[0].root_id == question.id
     assert await harness.state(question) == "none"
     assert retried(logbook) == 2
-    assert [line["failed"] for line in logbook.said(LOGGED)] == ["event"]
+    assert [line["failed"] for line in logbook.find(LOGGED)] == ["event"]
     await harness.stop()
     await harness.start()
     await trio.sleep(30)
@@ -458,7 +458,7 @@ async def test_words_that_a_restart_sends(harness: Harness, logbook: Logbook) ->
     await harness.start()
     await trio.sleep(5)
     assert harness.answers() == [SORRY]
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
 
 
 @pytest.mark.parametrize(("text", "by"), [("good morning", "bob"), ("@helper hello", "other bot")])
@@ -473,7 +473,7 @@ async def test_who_did_not_ask_is_not_told(harness: Harness, logbook: Logbook, t
     await trio.sleep(5)
     assert harness.answers() == []
     assert await harness.state(question) == "none"
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
 
 
 async def test_what_fails_always_holds_nobody_up(harness: Harness, logbook: Logbook) -> None:
@@ -489,7 +489,7 @@ async def test_what_fails_always_holds_nobody_up(harness: Harness, logbook: Logb
     assert trio.current_time() - began < 3
     await harness.settled()
     assert await harness.state(question) == "delivered"
-    assert logbook.said(LOGGED)
+    assert logbook.find(LOGGED)
 
 
 def refuses(harness: Harness, table: str, column: str) -> None:
@@ -510,7 +510,7 @@ async def test_a_row_that_the_journal_refuses(harness: Harness, logbook: Logbook
     await harness.settled()
     assert harness.answers() == [SORRY]
     assert await harness.state(question) == (f"failed: {DEFECT}" if table == "transcripts" else "none")
-    (logged,) = logbook.said(LOGGED)
+    (logged,) = logbook.find(LOGGED)
     assert "poison" not in str(logged["exc_info"])
     await serves_on(harness)
 
@@ -528,7 +528,7 @@ async def test_an_answer_that_the_journal_refuses(harness: Harness, logbook: Log
     assert await harness.state(question) == f"failed: {DEFECT}"
     assert harness.answers()[0].endswith(SORRY)
     assert harness.answers()[0].startswith(WORDS)
-    assert len(logbook.said(LOGGED)) == 1
+    assert len(logbook.find(LOGGED)) == 1
     await serves_on(harness)
 
 
@@ -557,10 +557,10 @@ async def test_a_new_conversation_has_attempts_of_its_own(harness: Harness) -> N
     await harness.start()
     harness.script = [Pause(600)]
     question = harness.say("@helper /new count to five")
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     await harness.crash()
     await harness.start()
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     await harness.crash()
     obligation = await harness.obligation(question)
     assert obligation is not None

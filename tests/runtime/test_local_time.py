@@ -42,7 +42,7 @@ async def test_it_ends_the_prompt_of_each_turn(harness: Harness) -> None:
     expected = time_line(harness.now_ms(), "Asia/Tokyo")
     harness.say("@helper what time is it?")
     await harness.settled()
-    (request,) = harness.stage.requests
+    (request,) = harness.agent.requests
     assert request.system_prompt.startswith("Be brief.")
     *_, last = request.system_prompt.split("\n\n")
     assert last[:26] == expected[:26]

@@ -40,7 +40,7 @@ def posted_without_mark(harness: Harness, text: str = "I am OpenClaw") -> None:
 
 
 def lines(logbook: Logbook) -> list[str]:
-    return [str(event["event"]) for event in logbook.said("second gateway:")]
+    return [str(event["event"]) for event in logbook.find("second gateway:")]
 
 
 @asynccontextmanager
@@ -72,7 +72,7 @@ async def test_two_gateways_with_one_bot(harness: Harness, logbook: Logbook) -> 
             assert finding.channel == harness.square.id
         assert len(lines(logbook)) == 2
         assert all("posts as @helper" in line for line in lines(logbook))
-        assert logbook.said("made a post twice") == []
+        assert logbook.find("made a post twice") == []
         assert harness.calls("DELETE") == 0
         metrics = gateway.metrics.render().decode()
         assert 'oc_trio_second_gateway_total{account="default",kind="installation"} 2.0' in metrics
@@ -84,7 +84,7 @@ async def test_posts_without_a_mark(harness: Harness, logbook: Logbook) -> None:
     for _ in range(3):
         posted_without_mark(harness)
     await harness.until(lambda: findings(gateway) and findings(gateway)[0].count == 3)
-    (event,) = logbook.said("second gateway:")
+    (event,) = logbook.find("second gateway:")
     assert (event["level"], event["sign"]) == ("warning", "unmarked")
     assert "or a script with its token" in str(event["event"])
     assert harness.answers() == ["I am OpenClaw"] * 3
@@ -195,7 +195,7 @@ async def test_two_gateways_do_not_fight_for_ever(harness: Harness, logbook: Log
         move_commands(harness)
         await trio.sleep(301)
     assert urls(harness) == {ELSEWHERE}
-    assert len(logbook.said("slash commands taken back")) == 3
+    assert len(logbook.find("slash commands taken back")) == 3
     (note,) = gateway.health.account(ACCOUNT).notes
     assert "taken back 3 times within a day" in note
     assert gateway.health.account(ACCOUNT).commands.registered == 0

@@ -43,7 +43,7 @@ class Integration:
 
 
 @frozen
-class Scene:
+class SandboxClients:
     """One world with its demo people, its integrations, and clients by token."""
 
     world: World
@@ -63,17 +63,17 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def sandbox() -> SandboxClients:
     integration = Integration()
     world = World(trio_clock, random.Random(7), post_out=integration)
-    return Scene(world, seed(world), integration)
+    return SandboxClients(world, seed(world), integration)
 
 
 Dial = Callable[..., AbstractAsyncContextManager[WebSocketConnection]]
 
 
 @pytest.fixture
-def dial(scene: Scene, nursery: trio.Nursery) -> Dial:
+def dial(sandbox: SandboxClients, nursery: trio.Nursery) -> Dial:
     """Connect to the world's websocket over a stream in memory; `async with dial() as socket`."""
 
     @asynccontextmanager
@@ -81,8 +81,8 @@ def dial(scene: Scene, nursery: trio.Nursery) -> Dial:
         query: str = "", token: str | None = None, extra: tuple[tuple[bytes, bytes], ...] = ()
     ) -> AsyncIterator[WebSocketConnection]:
         client, server = memory_stream_pair()
-        nursery.start_soon(serve_websocket_stream, scene.world, server)
-        bearer = scene.demo.bot.token if token is None else token
+        nursery.start_soon(serve_websocket_stream, sandbox.world, server)
+        bearer = sandbox.demo.bot.token if token is None else token
         headers = [*extra, *([(b"authorization", f"Bearer {bearer}".encode())] if bearer else [])]
         path = "/api/v4/websocket" + (f"?{query}" if query else "")
         async with trio.open_nursery() as inner:

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from oc_trio.sandbox.outgoing import IntegrationResponse
-from tests.sandbox.conftest import Scene
+from tests.sandbox.conftest import SandboxClients
 
 
 async def never() -> IntegrationResponse:
@@ -21,42 +21,42 @@ def button(url: str) -> dict[str, Any]:
     return {"attachments": [{"text": "?", "actions": [{"id": "ok", "name": "OK", "integration": {"url": url}}]}]}
 
 
-async def test_a_press_calls_the_integration_and_applies_its_update(scene: Scene) -> None:
+async def test_a_press_calls_the_integration_and_applies_its_update(sandbox: SandboxClients) -> None:
     """The presser is named in the callback; the answer's update changes the post."""
     url = "http://hook/ok"
 
     async def answer() -> IntegrationResponse:
         return IntegrationResponse(200, "application/json", b'{"update": {"message": "done", "props": {}}}')
 
-    scene.integration.script[url] = answer
-    post = scene.world.post_as(scene.demo.bot, scene.demo.town_square, "press", props=button(url))
-    async with scene.alice() as client:
+    sandbox.integration.script[url] = answer
+    post = sandbox.world.post_as(sandbox.demo.bot, sandbox.demo.town_square, "press", props=button(url))
+    async with sandbox.alice() as client:
         pressed = await client.post(f"/posts/{post.id}/actions/ok", json={})
     assert pressed.status_code == 200
-    assert json.loads(scene.integration.calls[0].body)["user_name"] == "alice"
-    assert scene.world.transcript(scene.demo.town_square)[0].messages == ("press", "done")
+    assert json.loads(sandbox.integration.calls[0].body)["user_name"] == "alice"
+    assert sandbox.world.transcript(sandbox.demo.town_square)[0].messages == ("press", "done")
 
 
-async def test_a_silent_integration_costs_thirty_seconds(scene: Scene, autojump_clock: MockClock) -> None:
+async def test_a_silent_integration_costs_thirty_seconds(sandbox: SandboxClients, autojump_clock: MockClock) -> None:
     """The presser gets a 400 after the server's limit, under the run's own clock."""
-    scene.integration.script["http://hook/never"] = never
-    post = scene.world.post_as(scene.demo.bot, scene.demo.town_square, "x", props=button("http://hook/never"))
-    async with scene.alice() as client:
+    sandbox.integration.script["http://hook/never"] = never
+    post = sandbox.world.post_as(sandbox.demo.bot, sandbox.demo.town_square, "x", props=button("http://hook/never"))
+    async with sandbox.alice() as client:
         answer = await client.post(f"/posts/{post.id}/actions/ok", json={})
     assert answer.status_code == 400
     assert trio.current_time() == pytest.approx(30)
 
 
-async def test_a_slash_command_reaches_its_integration_with_both_tokens(scene: Scene) -> None:
+async def test_a_slash_command_reaches_its_integration_with_both_tokens(sandbox: SandboxClients) -> None:
     """The token comes as a form field and as an Authorization header; the text is verbatim."""
-    team, url = scene.demo.team.id, "http://hook/cmd"
-    async with scene.bot() as bot, scene.alice() as alice:
+    team, url = sandbox.demo.team.id, "http://hook/cmd"
+    async with sandbox.bot() as bot, sandbox.alice() as alice:
         body = {"team_id": team, "trigger": "Ask", "method": "P", "url": url}
         command = (await bot.post("/commands", json=body)).json()
-        run = {"channel_id": scene.demo.town_square.id, "team_id": team, "command": "/ask  why "}
+        run = {"channel_id": sandbox.demo.town_square.id, "team_id": team, "command": "/ask  why "}
         answer = await alice.post("/commands/execute", json=run)
     assert answer.status_code == 200
-    (call,) = scene.integration.calls
+    (call,) = sandbox.integration.calls
     form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
     assert dict(call.headers)["authorization"] == f"Token {command['token']}" == f"Token {form['token']}"
     assert (form["command"], form["text"]) == ("/ask", " why ")

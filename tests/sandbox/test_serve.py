@@ -6,12 +6,12 @@ import httpx
 import trio
 
 from oc_trio.sandbox.serve import serve
-from tests.sandbox.conftest import Scene
+from tests.sandbox.conftest import SandboxClients
 
 
-async def test_a_bound_url_answers_and_becomes_the_site_url(scene: Scene, nursery: trio.Nursery) -> None:
+async def test_a_bound_url_answers_and_becomes_the_site_url(sandbox: SandboxClients, nursery: trio.Nursery) -> None:
     """`started` gives the URL; the configuration names it; the chat page is at its root."""
-    url: str = await nursery.start(partial(serve, scene.world, port=0))
+    url: str = await nursery.start(partial(serve, sandbox.world, port=0))
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         ping = await client.get("/api/v4/system/ping")
         config = await client.get("/api/v4/config/client")

@@ -10,7 +10,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnec
 
 from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
 from oc_trio.sandbox.hub import WebConn
-from tests.sandbox.conftest import Dial, Scene
+from tests.sandbox.conftest import Dial, SandboxClients
 
 
 async def events(socket: WebSocketConnection, count: int) -> list[dict[str, Any]]:
@@ -36,41 +36,43 @@ async def last_seq(socket: WebSocketConnection) -> tuple[str, int]:
     return hello["data"]["connection_id"], online["seq"]
 
 
-async def test_hello_is_event_zero(scene: Scene, dial: Dial, autojump_clock: MockClock) -> None:
+async def test_hello_is_event_zero(sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock) -> None:
     """A token in the upgrade header is greeted at once."""
     async with dial() as socket:
         (hello,) = await events(socket, 1)
     assert (hello["event"], hello["seq"]) == ("hello", 0)
-    assert hello["broadcast"]["user_id"] == scene.demo.bot.id
+    assert hello["broadcast"]["user_id"] == sandbox.demo.bot.id
 
 
 async def test_missed_posts_come_after_a_resume_without_hello(
-    scene: Scene, dial: Dial, autojump_clock: MockClock
+    sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock
 ) -> None:
     """What was posted while the connection was lost arrives, numbered on from the number asked for."""
     async with dial() as socket:
         connection_id, seq = await last_seq(socket)
     await trio.sleep(1)
-    scene.world.post_as(scene.demo.alice, scene.demo.town_square, "missed")
+    sandbox.world.post_as(sandbox.demo.alice, sandbox.demo.town_square, "missed")
     async with dial(f"connection_id={connection_id}&sequence_number={seq + 1}") as socket:
         (posted,) = await events(socket, 1)
     assert (posted["event"], posted["seq"], text_of(posted)) == ("posted", seq + 1, "missed")
 
 
-async def test_a_lost_frame_can_be_replayed(scene: Scene, dial: Dial, autojump_clock: MockClock) -> None:
+async def test_a_lost_frame_can_be_replayed(sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock) -> None:
     """Frames written to a dying connection are replayed from the number asked for."""
     async with dial() as socket:
         connection_id, seq = await last_seq(socket)
-        scene.world.post_as(scene.demo.alice, scene.demo.town_square, "one")
+        sandbox.world.post_as(sandbox.demo.alice, sandbox.demo.town_square, "one")
         await events(socket, 1)
     await trio.sleep(1)
-    scene.world.post_as(scene.demo.alice, scene.demo.town_square, "two")
+    sandbox.world.post_as(sandbox.demo.alice, sandbox.demo.town_square, "two")
     async with dial(f"connection_id={connection_id}&sequence_number={seq + 1}") as socket:
         got = await events(socket, 2)
     assert [text_of(each) for each in got] == ["one", "two"]
 
 
-async def test_a_resume_long_after_is_a_new_connection(scene: Scene, dial: Dial, autojump_clock: MockClock) -> None:
+async def test_a_resume_long_after_is_a_new_connection(
+    sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock
+) -> None:
     """After the reaper has run, a quiet lost connection is forgotten: hello with a new id."""
     async with dial() as socket:
         connection_id, seq = await last_seq(socket)
@@ -137,30 +139,32 @@ class Script(Faults):
         return fate
 
 
-async def say(scene: Scene, *texts: str) -> None:
+async def say(sandbox: SandboxClients, *texts: str) -> None:
     for text in texts:
-        scene.world.post_as(scene.demo.alice, scene.demo.town_square, text)
+        sandbox.world.post_as(sandbox.demo.alice, sandbox.demo.town_square, text)
 
 
-async def test_frames_can_be_reordered_and_doubled(scene: Scene, dial: Dial, autojump_clock: MockClock) -> None:
+async def test_frames_can_be_reordered_and_doubled(
+    sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock
+) -> None:
     """A held frame comes after the next one; a doubled one comes twice with one number."""
-    scene.world.faults = Script("hold", "release", "twice")
+    sandbox.world.faults = Script("hold", "release", "twice")
     async with dial() as socket:
         await last_seq(socket)
-        await say(scene, "one", "two", "three")
+        await say(sandbox, "one", "two", "three")
         got = await events(socket, 4)
     assert [text_of(each) for each in got] == ["two", "one", "three", "three"]
     assert got[2]["seq"] == got[3]["seq"] == got[0]["seq"] + 1
 
 
 async def test_a_cut_connection_can_be_resumed_with_the_unsent_frame(
-    scene: Scene, dial: Dial, autojump_clock: MockClock
+    sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock
 ) -> None:
     """The frame at which the connection was cut had its number already and is replayed."""
-    scene.world.faults = Script(Cut())
+    sandbox.world.faults = Script(Cut())
     async with dial() as socket:
         connection_id, seq = await last_seq(socket)
-        await say(scene, "lost on the way")
+        await say(sandbox, "lost on the way")
         with pytest.raises(ConnectionClosed), trio.fail_after(5):
             await socket.get_message()
     await trio.sleep(1)
@@ -170,13 +174,13 @@ async def test_a_cut_connection_can_be_resumed_with_the_unsent_frame(
 
 
 async def test_a_half_open_connection_blocks_its_own_resume(
-    scene: Scene, dial: Dial, autojump_clock: MockClock
+    sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock
 ) -> None:
     """While the server believes the old socket alive, resuming gives hello and a new id; later it may be resumed."""
-    scene.world.faults = Script(Freeze())
+    sandbox.world.faults = Script(Freeze())
     async with dial() as socket:
         connection_id, seq = await last_seq(socket)
-        await say(scene, "into the void")
+        await say(sandbox, "into the void")
         await socket.send_message(json.dumps({"seq": 1, "action": "ping"}))
         with pytest.raises(trio.TooSlowError), trio.fail_after(20):
             await socket.get_message()
@@ -202,14 +206,14 @@ async def test_an_oversized_frame_is_refused_with_1009(dial: Dial) -> None:
 
 
 async def test_a_revoked_token_is_told_by_the_ping_action_only(
-    scene: Scene, dial: Dial, autojump_clock: MockClock
+    sandbox: SandboxClients, dial: Dial, autojump_clock: MockClock
 ) -> None:
     """The socket stays open and silent; ping answers FAIL 401."""
     async with dial() as socket:
         await last_seq(socket)
-        (access,) = scene.world.users.tokens_of(scene.demo.bot.id)
-        scene.world.users.revoke_token(access.id)
-        await say(scene, "unheard")
+        (access,) = sandbox.world.users.tokens_of(sandbox.demo.bot.id)
+        sandbox.world.users.revoke_token(access.id)
+        await say(sandbox, "unheard")
         await socket.send_message(json.dumps({"seq": 1, "action": "ping"}))
         reply = json.loads(await socket.get_message())
     assert reply["status"] == "FAIL"

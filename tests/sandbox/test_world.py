@@ -6,7 +6,7 @@ from itertools import pairwise
 from oc_trio.sandbox.demo import seed
 from oc_trio.sandbox.world import World
 from oc_trio.sandbox.writing import Change
-from tests.sandbox.conftest import Scene
+from tests.sandbox.conftest import SandboxClients
 
 
 def test_equal_seeds_make_equal_worlds() -> None:
@@ -16,34 +16,34 @@ def test_equal_seeds_make_equal_worlds() -> None:
     assert one.town_square.id == other.town_square.id
 
 
-def test_the_transcript_keeps_every_version(scene: Scene) -> None:
+def test_the_transcript_keeps_every_version(sandbox: SandboxClients) -> None:
     """Each edit is kept with its time, in order; a deletion is marked and takes nothing away."""
-    world, channel = scene.world, scene.demo.town_square
-    post = world.post_as(scene.demo.bot, channel, "partial")
+    world, channel = sandbox.world, sandbox.demo.town_square
+    post = world.post_as(sandbox.demo.bot, channel, "partial")
     world.writing.apply(post, Change("final"))
-    world.writing.delete(world.users.get(scene.demo.bot.id), post.id)
+    world.writing.delete(world.users.get(sandbox.demo.bot.id), post.id)
     (entry,) = world.transcript(channel)
     assert entry.messages == ("partial", "final")
     assert entry.versions[0][0] < entry.versions[1][0] < entry.deleted_at
     assert entry.username == "bot"
 
 
-def test_posts_of_one_millisecond_keep_their_order(scene: Scene) -> None:
+def test_posts_of_one_millisecond_keep_their_order(sandbox: SandboxClients) -> None:
     """Creation times are strictly later one after another under a clock that stands still."""
-    times = [scene.world.post_as(scene.demo.alice, scene.demo.town_square, str(n)).create_at for n in range(50)]
+    times = [sandbox.world.post_as(sandbox.demo.alice, sandbox.demo.town_square, str(n)).create_at for n in range(50)]
     assert all(earlier < later for earlier, later in pairwise(times))
 
 
-def test_an_edit_moves_its_channel(scene: Scene) -> None:
+def test_an_edit_moves_its_channel(sandbox: SandboxClients) -> None:
     """As on the real server, `last_post_at` is the time of the last write, not of the last new post."""
-    post = scene.world.post_as(scene.demo.alice, scene.demo.town_square, "first")
-    scene.world.writing.apply(post, Change(message="second"))
-    assert scene.demo.town_square.last_post_at == post.edit_at > post.create_at
+    post = sandbox.world.post_as(sandbox.demo.alice, sandbox.demo.town_square, "first")
+    sandbox.world.writing.apply(post, Change(message="second"))
+    assert sandbox.demo.town_square.last_post_at == post.edit_at > post.create_at
 
 
-def test_secrets_are_not_shown(scene: Scene) -> None:
+def test_secrets_are_not_shown(sandbox: SandboxClients) -> None:
     """Passwords and tokens stay out of the repr of records."""
-    user = scene.world.users.find_name("alice")
-    (access,) = scene.world.users.tokens_of(scene.demo.bot.id)
+    user = sandbox.world.users.find_name("alice")
+    (access,) = sandbox.world.users.tokens_of(sandbox.demo.bot.id)
     assert "Passw0rd!x" not in repr(user)
-    assert scene.demo.bot.token not in repr(access)
+    assert sandbox.demo.bot.token not in repr(access)

@@ -64,7 +64,7 @@ async def test_a_refused_token_is_shown_and_asked_about_slowly(harness: Harness,
     assert gateway.health.account(ACCOUNT).state == "auth_failed"
     assert 'ws_state{account="default",state="auth_failed"} 1.0' in gateway.metrics.render().decode()
     assert len(refusals.times) < 12
-    assert logbook.said("the server refuses the token")
+    assert logbook.find("the server refuses the token")
     refusals.is_refusing = False
     await trio.sleep(400)
     assert gateway.health.any_live
@@ -83,7 +83,7 @@ async def test_a_token_that_is_rotated_during_a_turn_costs_no_answer(harness: Ha
     await harness.settled(within=900)
     assert harness.answers() == ["one two three four five six"]
     assert await harness.state(question) == "delivered"
-    logbook.said("the server refuses the token")
+    logbook.find("the server refuses the token")
 
 
 async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(
@@ -100,7 +100,7 @@ async def test_an_account_that_can_not_be_reached_at_the_start_is_asked_again(
     harness.nursery.start_soon(come_back)
     gateway = await harness.start()
     assert gateway.health.any_live
-    assert logbook.said("the server can't be reached")
+    assert logbook.find("the server can't be reached")
 
 
 async def test_a_stop_is_heard_before_the_server_is_reached(harness: Harness, logbook: Logbook) -> None:
@@ -118,7 +118,7 @@ async def test_a_stop_is_heard_before_the_server_is_reached(harness: Harness, lo
     with trio.CancelScope() as scope:
         harness.nursery.start_soon(stop_soon)
         await harness.start()
-    assert logbook.said("the server refuses the token")
+    assert logbook.find("the server refuses the token")
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_a_token_file_that_was_replaced_is_used_at_once(
         user = await fetch_own_user(ACCOUNT, knocking, token, show, lambda: 0.5, RetryPolicy())
     assert (user.username, rotated, trio.current_time()) == ("helper", ["new-token"], 0.0)
     assert health.account(ACCOUNT).state == "auth_failed"
-    assert logbook.said("the token was replaced")
+    assert logbook.find("the token was replaced")
 
 
 async def test_a_stopped_account_is_no_longer_shown_as_live(harness: Harness) -> None:

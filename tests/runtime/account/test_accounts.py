@@ -22,7 +22,7 @@ from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
 from tests.logbook import Logbook
-from tests.runtime.harness import Harness, HarnessSetup, merged, open_harness
+from tests.runtime.harness import Harness, RecordingAgent, merged, open_harness
 
 EAST, WEST = AccountId("east"), AccountId("west")
 
@@ -44,8 +44,8 @@ class TwoServers:
     """Two chat servers, east and west, and one gateway with an account on each of them."""
 
     def __init__(self, nursery: trio.Nursery, east: Harness, west: Harness) -> None:
-        self.nursery, self.servers, self.stage = nursery, {EAST: east, WEST: west}, HarnessSetup()
-        self.stage.script = lambda _request: [Say("served")]
+        self.nursery, self.servers, self.agent = nursery, {EAST: east, WEST: west}, RecordingAgent()
+        self.agent.script = lambda _request: [Say("served")]
         self.west_line = Broken(SandboxTransport(west.world))
         self.journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.gateway: Gateway | None = None
@@ -72,10 +72,12 @@ class TwoServers:
         }
         values: dict[str, Any] = {
             "channels": {"mattermost": section},
-            "agents": {"defaults": {"model": {"primary": "stage/play"}}},
-            "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+            "agents": {"defaults": {"model": {"primary": "double/script"}}},
+            "models": {"providers": {"double": {"api": "scripted", "models": ["script"]}}},
         }
-        gateway = self.gateway = Gateway(build(Document(values), {}, isolate=isolate), self.journal, self._wiring())
+        gateway = self.gateway = Gateway(
+            build(Document(values), {}, isolate=isolate), self.journal, self._dependencies()
+        )
 
         async def run(task_status: trio.TaskStatus[None]) -> None:
             try:
@@ -100,7 +102,7 @@ class TwoServers:
         await trio.sleep(5)
         return harness.answers(harness.direct())
 
-    def _wiring(self) -> Dependencies:
+    def _dependencies(self) -> Dependencies:
         def transport(url: str) -> httpx.AsyncBaseTransport:
             return self.west_line if "west" in url else SandboxTransport(self.servers[EAST].world)
 
@@ -114,7 +116,7 @@ class TwoServers:
 
         clock = Clock(self.servers[EAST].now_ms, Random(5))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return Dependencies(clock, tls, transport, open_stream, lambda _spec, _http: self.stage)
+        return Dependencies(clock, tls, transport, open_stream, lambda _spec, _http: self.agent)
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ async def test_a_wrong_token_leaves_the_other_serving(two_servers: TwoServers, l
     assert gateway.ready.is_set()
     assert "west: auth_failed" in gateway.health.status_line()
     assert "wrong" not in str(shown)
-    assert logbook.said("the server refuses the token")
+    assert logbook.find("the server refuses the token")
 
 
 async def test_only_wrong_tokens_end_the_gateway(two_servers: TwoServers) -> None:
@@ -172,7 +174,7 @@ async def test_a_crashing_account_starts_again_with_growing_pauses(two_servers: 
     assert two_servers.health == {"east": "live", "west": "failed"}
     assert gateway.health.account(WEST).detail == "ZeroDivisionError in test_accounts.py:39"
     assert await two_servers.asks(EAST) == ["served"]
-    pauses = [line["seconds"] for line in logbook.said("account failed; starting it again")]
+    pauses = [line["seconds"] for line in logbook.find("account failed; starting it again")]
     assert 3 <= len(pauses) <= 10
     assert pauses[-1] > pauses[0]
     two_servers.west_line.is_broken = False
@@ -189,7 +191,7 @@ async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(
     gateway = await two_servers.start({"dmPolicy": "sometimes"}, isolate=True)
     assert two_servers.health == {"east": "live", "west": "misconfigured"}
     assert "dmPolicy" in gateway.health.account(WEST).detail
-    (line,) = logbook.said("an account can't be started")
+    (line,) = logbook.find("an account can't be started")
     assert (line["account"], line["level"]) == (WEST, "error")
     assert "dmPolicy" in line["problem"]
     assert await two_servers.asks(EAST) == ["served"]
@@ -198,7 +200,7 @@ async def test_a_mistake_in_one_accounts_settings_leaves_the_other_serving(
 async def test_an_account_that_is_switched_off_is_said_so(two_servers: TwoServers, logbook: Logbook) -> None:
     """The log at the start names an account that is switched off."""
     await two_servers.start({"enabled": False})
-    (line,) = logbook.said("an account is switched off")
+    (line,) = logbook.find("an account is switched off")
     assert (line["account"], line["level"]) == (WEST, "warning")
 
 

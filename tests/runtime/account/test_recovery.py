@@ -68,7 +68,7 @@ async def test_a_message_deleted_while_the_gateway_was_down(harness: Harness) ->
     harness.delete(question)
     await harness.start()
     await harness.settled()
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
     assert harness.answers()[0].endswith(STOPPED)
     assert await harness.state(question) == "cancelled: the message was deleted"
 
@@ -86,7 +86,7 @@ async def test_a_message_edited_while_the_gateway_was_down(harness: Harness) -> 
     harness.script = [Say("three two one", delay=0.01)]
     await harness.start()
     await harness.settled()
-    [message] = harness.stage.requests[-1].messages
+    [message] = harness.agent.requests[-1].messages
     assert "count backwards" in message.text
     assert [(post.id, post.message) for post in harness.ours()] == [(draft.id, "three two one")]
     assert await harness.state(question) == "delivered"
@@ -115,7 +115,7 @@ async def test_removed_while_the_gateway_was_down(harness: Harness) -> None:
     harness.world.membership.remove(room, harness.world.users.get(harness.bot.id), harness.alice)
     await harness.start()
     await harness.settled()
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
     assert await harness.state(question) == "cancelled: the bot was removed from the channel"
 
 
@@ -141,7 +141,7 @@ async def test_a_decided_answer_is_delivered_once(harness: Harness, at: str) -> 
     await harness.settled()
     assert harness.answers() == ["the final words"]
     assert await harness.state(question) == "delivered"
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
 
 
 @pytest.mark.slow
@@ -151,10 +151,10 @@ async def test_orderly_restarts_are_no_attempts(harness: Harness) -> None:
     await harness.start()
     question = harness.say("@helper think")
     for _ in range(9):
-        await harness.until(lambda: harness.stage.open)
+        await harness.until(lambda: harness.agent.open)
         await harness.stop()
         await harness.start()
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     harness.script = [Say("an answer")]
     await harness.stop()
     await harness.start()
@@ -169,10 +169,10 @@ async def test_a_message_that_kills_its_turns_is_given_up(harness: Harness) -> N
     await harness.start()
     question = harness.say("@helper think")
     for _ in range(2):
-        await harness.until(lambda: harness.stage.open)
+        await harness.until(lambda: harness.agent.open)
         await harness.crash()
         await harness.start()
     await harness.settled()
     assert harness.answers() == ["I could not answer this, after several tries."]
     assert await harness.state(question) == "failed: gave up at attempt 3"
-    assert len(harness.stage.requests) == 2
+    assert len(harness.agent.requests) == 2

@@ -65,7 +65,7 @@ async def test_what_was_open_in_the_backup_and_answered_since(harness: Harness, 
     await harness.settled()
     assert [(post.id, post.message) for post in harness.ours(deleted=True)] == [(answer.id, "one two three four")]
     assert await harness.state(question) == "delivered"
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
 
 
 async def test_a_draft_without_words_is_no_answer(harness: Harness, backup: sqlite3.Connection) -> None:

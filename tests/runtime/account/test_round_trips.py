@@ -35,7 +35,7 @@ async def test_a_command_and_a_click_come_back(harness: Harness) -> None:
     await trio.sleep(60)
     own = harness.world.direct(harness.bot, harness.bot)
     assert [bool(entry.deleted_at) for entry in harness.world.transcript(own)] == [True]
-    assert harness.stage.requests == []
+    assert harness.agent.requests == []
     assert harness.gateway is not None
     (account,) = harness.gateway.health.accounts
     assert account.second_gateway == ()
@@ -55,7 +55,7 @@ async def test_both_arrive_at_another_process(harness: Harness) -> None:
     found = await trips(harness)
     assert [trip.outcome for trip in found.values()] == [RoundTripOutcome.ARRIVED, RoundTripOutcome.ARRIVED]
     assert found["command"].source == found["button"].source == "127.0.0.1"
-    assert harness.stage.requests == []
+    assert harness.agent.requests == []
 
 
 async def test_nobody_is_reached(harness: Harness) -> None:

@@ -20,12 +20,12 @@ def attach(harness: Harness, *files: tuple[str, bytes]) -> tuple[str, ...]:
 
 async def sent_message(harness: Harness, *files: tuple[str, bytes], images: bool = True, **settings: Any) -> Any:
     """The last message of the request that a post with these files makes."""
-    models = {"providers": {"stage": {"models": [{"id": "play", "images": images}]}}}
+    models = {"providers": {"double": {"models": [{"id": "script", "images": images}]}}}
     await harness.start(settings, models=models)
     harness.script = [Say("ok")]
     harness.say("@helper look", file_ids=attach(harness, *files))
     await harness.settled()
-    return harness.stage.requests[-1].messages[-1]
+    return harness.agent.requests[-1].messages[-1]
 
 
 async def test_an_image_for_a_model_that_takes_them(harness: Harness) -> None:
@@ -119,20 +119,20 @@ async def test_a_file_that_cannot_be_had_leaves_the_documented_line(harness: Har
 
 async def test_images_are_fetched_again_after_a_restart(harness: Harness) -> None:
     """The transcript holds only text, so the resumed turn gets the image anew."""
-    models = {"providers": {"stage": {"models": [{"id": "play", "images": True}]}}}
+    models = {"providers": {"double": {"models": [{"id": "script", "images": True}]}}}
     await harness.start(models=models)
     harness.script = [Say("one two three four five", delay=2.0)]
     harness.say("@helper look", file_ids=attach(harness, ("a.png", PNG)))
-    await harness.until(lambda: harness.stage.requests)
+    await harness.until(lambda: harness.agent.requests)
     await harness.crash()
     await harness.start(models=models)
     harness.script = [Say("ok")]
     await harness.settled()
-    assert len(harness.stage.requests) == 2
-    assert [image.data for image in harness.stage.requests[-1].messages[-1].images] == [PNG]
+    assert len(harness.agent.requests) == 2
+    assert [image.data for image in harness.agent.requests[-1].messages[-1].images] == [PNG]
 
 
-SEEING = {"providers": {"stage": {"models": [{"id": "play", "images": True}]}}}
+SEEING = {"providers": {"double": {"models": [{"id": "script", "images": True}]}}}
 
 
 async def test_a_picture_on_the_threads_root(harness: Harness) -> None:
@@ -144,7 +144,7 @@ async def test_a_picture_on_the_threads_root(harness: Harness) -> None:
     for root in (before, steering_post):
         harness.say("@helper what is this", root=root)
         await harness.settled()
-    first, second = (request.messages[-1] for request in harness.stage.requests)
+    first, second = (request.messages[-1] for request in harness.agent.requests)
     assert [image.data for image in first.images] == [PNG]
     assert "look at this\n  [file a.png, image/png, 48 bytes; the image is attached]" in first.text
     assert [image.data for image in second.images] == [PNG + b"b"]
@@ -159,7 +159,7 @@ async def test_a_picture_in_an_overheard_reply(harness: Harness) -> None:
     harness.script = [Say("ok")]
     harness.say("@helper which one", root=root)
     await harness.settled()
-    assert {image.data for image in harness.stage.requests[-1].messages[-1].images} == {PNG, PNG + b"b"}
+    assert {image.data for image in harness.agent.requests[-1].messages[-1].images} == {PNG, PNG + b"b"}
 
 
 async def test_a_picture_is_shown_as_long_as_it_is_talked_about(harness: Harness) -> None:
@@ -171,7 +171,7 @@ async def test_a_picture_is_shown_as_long_as_it_is_talked_about(harness: Harness
     await harness.settled()
     harness.say("@helper and its colour?", root=root)
     await harness.settled()
-    assert [image.data for image in harness.stage.requests[-1].messages[0].images] == [PNG]
+    assert [image.data for image in harness.agent.requests[-1].messages[0].images] == [PNG]
     gone = SandboxResponse(404, (), b"{}")
 
     async def lost(request: SandboxRequest) -> SandboxResponse | None:
@@ -180,7 +180,7 @@ async def test_a_picture_is_shown_as_long_as_it_is_talked_about(harness: Harness
     harness.faults.before_rules.append(lost)
     harness.say("@helper and its size?", root=root)
     await harness.settled()
-    first_message = harness.stage.requests[-1].messages[0]
+    first_message = harness.agent.requests[-1].messages[0]
     assert first_message.images == ()
     assert first_message.text.endswith("[1 image above is not shown any more]")
 
@@ -194,7 +194,7 @@ async def test_a_picture_that_failed_a_turn_is_not_sent_again(harness: Harness) 
     harness.script = [Say("ok")]
     harness.say("@helper then never mind", root=root)
     await harness.settled()
-    assert all(not message.images for message in harness.stage.requests[-1].messages)
+    assert all(not message.images for message in harness.agent.requests[-1].messages)
     assert "The picture is too large for this model." in harness.answers()[0]
     assert harness.answers()[-1] == "ok"
 
@@ -204,10 +204,10 @@ async def test_a_picture_in_what_is_said_meanwhile(harness: Harness) -> None:
     await harness.start(models=SEEING, messages={"queue": {"mode": "steer"}})
     harness.script = [Say("one", delay=1.0), Hear(), Say("two")]
     root = harness.say("@helper look")
-    await harness.until(lambda: harness.stage.requests)
+    await harness.until(lambda: harness.agent.requests)
     harness.say("@helper at this", root=root, file_ids=attach(harness, ("a.png", PNG)))
     await harness.settled()
     harness.script = [Say("ok")]
     harness.say("@helper well?", root=root)
     await harness.settled()
-    assert [image.data for message in harness.stage.requests[-1].messages for image in message.images] == [PNG]
+    assert [image.data for message in harness.agent.requests[-1].messages for image in message.images] == [PNG]

@@ -15,7 +15,7 @@ FLAT: dict[str, Any] = {"replyToMode": "off"}
 
 def prompt_of(harness: Harness, turn: int = -1) -> str:
     """The last message of the model's last request."""
-    return harness.stage.requests[turn].messages[-1].text
+    return harness.agent.requests[turn].messages[-1].text
 
 
 @pytest.fixture

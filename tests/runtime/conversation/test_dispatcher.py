@@ -19,11 +19,11 @@ ACCOUNT = AccountId("default")
 Clock = trio.testing.MockClock
 
 
-class Office:
-    """Sessions whose turns take a while, and a diary of what became of each message."""
+class SlowSessions:
+    """Sessions whose turns take a while, and a record of what became of each message."""
 
     def __init__(self, nursery: trio.Nursery, seconds: float = 1.0) -> None:
-        self.diary: list[str] = []
+        self.outcomes: list[str] = []
         self.made: list[SessionKey] = []
         self.seconds = seconds
         self.dispatcher = Dispatcher(nursery, self.make)
@@ -38,13 +38,13 @@ class Office:
         names = "+".join(job.trigger for job in running.batch.jobs)
         with running.scope:
             await trio.sleep(self.seconds)
-            self.diary.append(f"{names} answered")
+            self.outcomes.append(f"{names} answered")
         if running.reason:
-            self.diary.append(f"{names} cut: {running.reason}")
+            self.outcomes.append(f"{names} cut: {running.reason}")
 
     async def settle(self, jobs: Sequence[Job], reason: str) -> None:
         await trio.lowlevel.checkpoint()
-        self.diary += [f"{job.trigger} withdrawn: {reason}" for job in jobs]
+        self.outcomes += [f"{job.trigger} withdrawn: {reason}" for job in jobs]
 
     async def reload(self, _key: SessionKey) -> Sequence[Job]:
         await trio.lowlevel.checkpoint()
@@ -67,99 +67,101 @@ class Office:
 
 
 @pytest.fixture
-def office(nursery: trio.Nursery) -> Office:
-    return Office(nursery)
+def sessions(nursery: trio.Nursery) -> SlowSessions:
+    return SlowSessions(nursery)
 
 
-async def test_conversations_run_side_by_side_and_each_in_order(office: Office, autojump_clock: Clock) -> None:
+async def test_conversations_run_side_by_side_and_each_in_order(sessions: SlowSessions, autojump_clock: Clock) -> None:
     """One task per conversation."""
-    office.say("a1", "a")
-    office.say("b1", "b")
-    assert len(office.dispatcher) == 2
+    sessions.say("a1", "a")
+    sessions.say("b1", "b")
+    assert len(sessions.dispatcher) == 2
     await trio.sleep(0.5)
-    office.say("a2", "a")
+    sessions.say("a2", "a")
     await trio.sleep(5)
-    assert sorted(office.diary[:2]) == ["a1 answered", "b1 answered"]
-    assert office.diary[2:] == ["a2 answered"]
-    assert office.made == ["a", "b"]
+    assert sorted(sessions.outcomes[:2]) == ["a1 answered", "b1 answered"]
+    assert sessions.outcomes[2:] == ["a2 answered"]
+    assert sessions.made == ["a", "b"]
 
 
-async def test_an_idle_conversation_leaves_the_table_and_comes_back(office: Office, autojump_clock: Clock) -> None:
+async def test_an_idle_conversation_leaves_the_table_and_comes_back(
+    sessions: SlowSessions, autojump_clock: Clock
+) -> None:
     """Nothing grows with the number of conversations there ever were."""
-    office.say("one")
+    sessions.say("one")
     await trio.sleep(62)
-    assert len(office.dispatcher) == 0
-    assert office.dispatcher.get(SessionKey("s")) is None
-    office.say("two")
-    assert office.dispatcher.get(SessionKey("s")) is not None
+    assert len(sessions.dispatcher) == 0
+    assert sessions.dispatcher.get(SessionKey("s")) is None
+    sessions.say("two")
+    assert sessions.dispatcher.get(SessionKey("s")) is not None
     await trio.sleep(5)
-    assert office.diary == ["one answered", "two answered"]
-    assert office.made == ["s", "s"]
+    assert sessions.outcomes == ["one answered", "two answered"]
+    assert sessions.made == ["s", "s"]
 
 
-async def test_a_message_at_the_moment_of_leaving_is_not_lost(office: Office, autojump_clock: Clock) -> None:
+async def test_a_message_at_the_moment_of_leaving_is_not_lost(sessions: SlowSessions, autojump_clock: Clock) -> None:
     """Whichever comes first, the message finds a session."""
-    office.say("one")
+    sessions.say("one")
     await trio.sleep(61.0)
-    office.say("two")
+    sessions.say("two")
     await trio.sleep(5)
-    assert office.diary == ["one answered", "two answered"]
+    assert sessions.outcomes == ["one answered", "two answered"]
 
 
-async def test_a_message_is_withdrawn_wherever_it_is(office: Office, autojump_clock: Clock) -> None:
+async def test_a_message_is_withdrawn_wherever_it_is(sessions: SlowSessions, autojump_clock: Clock) -> None:
     """From the running turn, or from nowhere at all."""
-    office.say("one")
+    sessions.say("one")
     await trio.sleep(0.5)
-    assert office.dispatcher.cancel_trigger("one", reason="deleted")
-    assert not office.dispatcher.cancel_trigger("unknown", reason="deleted")
+    assert sessions.dispatcher.cancel_trigger("one", reason="deleted")
+    assert not sessions.dispatcher.cancel_trigger("unknown", reason="deleted")
     await trio.sleep(5)
-    assert office.diary == ["one cut: deleted"]
+    assert sessions.outcomes == ["one cut: deleted"]
 
 
-async def test_a_channel_that_was_left_ends_what_runs_there(office: Office, autojump_clock: Clock) -> None:
+async def test_a_channel_that_was_left_ends_what_runs_there(sessions: SlowSessions, autojump_clock: Clock) -> None:
     """Other channels go on."""
-    office.say("here", "a", "left")
-    office.say("there", "b", "kept")
+    sessions.say("here", "a", "left")
+    sessions.say("there", "b", "kept")
     await trio.sleep(0.5)
-    office.dispatcher.cancel_channel(ChannelId("left"), reason="removed")
+    sessions.dispatcher.cancel_channel(ChannelId("left"), reason="removed")
     await trio.sleep(5)
-    assert sorted(office.diary) == ["here cut: removed", "there answered"]
+    assert sorted(sessions.outcomes) == ["here cut: removed", "there answered"]
 
 
-async def test_a_drain_lets_turns_finish_and_starts_none(office: Office, autojump_clock: Clock) -> None:
+async def test_a_drain_lets_turns_finish_and_starts_none(sessions: SlowSessions, autojump_clock: Clock) -> None:
     """What comes later stays in the journal."""
-    office.say("one")
+    sessions.say("one")
     await trio.sleep(0.5)
-    assert not office.dispatcher.is_idle
-    office.dispatcher.stop_accepting()
-    office.say("two")
-    office.say("three", "another")
+    assert not sessions.dispatcher.is_idle
+    sessions.dispatcher.stop_accepting()
+    sessions.say("two")
+    sessions.say("three", "another")
     await trio.sleep(5)
-    assert office.diary == ["one answered"]
-    assert office.dispatcher.is_idle
-    assert len(office.dispatcher) == 0
+    assert sessions.outcomes == ["one answered"]
+    assert sessions.dispatcher.is_idle
+    assert len(sessions.dispatcher) == 0
 
 
-async def test_what_still_runs_is_cut_off_with_the_reason(office: Office, autojump_clock: Clock) -> None:
+async def test_what_still_runs_is_cut_off_with_the_reason(sessions: SlowSessions, autojump_clock: Clock) -> None:
     """All of it at once."""
-    office.say("one", "a")
-    office.say("two", "b")
+    sessions.say("one", "a")
+    sessions.say("two", "b")
     await trio.sleep(0.5)
-    office.dispatcher.stop_accepting()
-    office.dispatcher.cancel_all(reason="shutdown")
+    sessions.dispatcher.stop_accepting()
+    sessions.dispatcher.cancel_all(reason="shutdown")
     await trio.sleep(0.1)
-    assert sorted(office.diary) == ["one cut: shutdown", "two cut: shutdown"]
+    assert sorted(sessions.outcomes) == ["one cut: shutdown", "two cut: shutdown"]
 
 
 async def test_a_session_that_fails_leaves_the_table() -> None:
     """Its error is the account's; nothing of it stays behind."""
 
-    class Failing(Office):
+    class Failing(SlowSessions):
         async def turn(self, running: Running) -> None:
             await trio.lowlevel.checkpoint()
             raise LookupError(f"a mistake in {running.batch.jobs[0].trigger}")
 
-    offices: list[Office] = []
+    offices: list[SlowSessions] = []
     with pytest.RaisesGroup(pytest.RaisesExc(LookupError)):
         async with trio.open_nursery() as nursery:
             offices.append(Failing(nursery))
@@ -170,20 +172,20 @@ async def test_a_session_that_fails_leaves_the_table() -> None:
 async def test_what_a_conversation_held_when_it_failed_can_be_ended(autojump_clock: Clock) -> None:
     """It is taken out, and the next message begins the conversation anew."""
     async with trio.open_nursery() as nursery:
-        office = Office(nursery)
+        sessions = SlowSessions(nursery)
         held: list[str] = []
 
         async def keep(session: Session, on_idle: Callable[[], object]) -> None:
             await trio.sleep(1.0)
             on_idle()
             held.extend(job.trigger for job in session.abandon())
-            office.say("later")
+            sessions.say("later")
 
-        office.dispatcher = Dispatcher(nursery, office.make, keep)
-        office.say("one")
-        office.say("two")
+        sessions.dispatcher = Dispatcher(nursery, sessions.make, keep)
+        sessions.say("one")
+        sessions.say("two")
         await trio.sleep(1.5)
         assert held == ["one", "two"]
-        assert len(office.made) == 2
-        assert office.dispatcher.get(SessionKey("s")) is not None
+        assert len(sessions.made) == 2
+        assert sessions.dispatcher.get(SessionKey("s")) is not None
         nursery.cancel_scope.cancel()

@@ -147,7 +147,7 @@ async def ask_during(harness: Harness, *texts: str, script: Any = None) -> list[
     """A first message whose turn takes 10 s, and more of them while it runs; returns all the posts."""
     harness.script = script or [Pause(10), Say("an answer", delay=0.01)]
     posts = [harness.say("@helper first")]
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     for text in texts:
         await trio.sleep(0.1)
         posts.append(harness.say(f"@helper {text}", root=posts[0]))
@@ -165,7 +165,7 @@ async def test_followup(harness: Harness) -> None:
     posts = await ask_during(harness, "second", "third")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 3
-    assert [word in prompt_of(request) for word, request in zip(("first", "second", "third"), harness.stage.requests)]
+    assert [word in prompt_of(request) for word, request in zip(("first", "second", "third"), harness.agent.requests)]
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -176,8 +176,8 @@ async def test_collect(harness: Harness) -> None:
     posts = await ask_during(harness, "second", "third")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 2
-    assert "second" in prompt_of(harness.stage.requests[1])
-    assert "third" in prompt_of(harness.stage.requests[1])
+    assert "second" in prompt_of(harness.agent.requests[1])
+    assert "third" in prompt_of(harness.agent.requests[1])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -192,7 +192,7 @@ async def test_interrupt(harness: Harness) -> None:
     await harness.settled()
     assert harness.answers()[0].endswith(STOPPED)
     assert harness.answers()[1] == "the new answer"
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert await harness.state(first) == "cancelled: a newer message replaced it"
     assert await harness.state(second) == "delivered"
 
@@ -223,7 +223,7 @@ async def test_steer_that_the_agent_never_hears(harness: Harness) -> None:
     posts = await ask_during(harness, "second")
     await harness.settled()
     assert harness.answers() == ["an answer"] * 2
-    assert "second" in prompt_of(harness.stage.requests[1])
+    assert "second" in prompt_of(harness.agent.requests[1])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 2
 
 
@@ -245,7 +245,7 @@ async def test_a_steered_turn_is_resumed_whole(harness: Harness) -> None:
     await harness.settled()
     assert harness.answers() == ["the answer"]
     assert [await harness.state(post) for post in posts] == ["delivered"] * 2
-    assert "second" in "".join(message.text for message in harness.stage.requests[-1].messages)
+    assert "second" in "".join(message.text for message in harness.agent.requests[-1].messages)
 
 
 @pytest.mark.slow
@@ -299,9 +299,9 @@ async def test_a_full_queue_that_sums_up(harness: Harness) -> None:
     await harness.settled()
     assert harness.answers() == ["an answer"] * 2
     assert "[Messages that there was no room to queue]\n- alice: second\n- alice: third" in prompt_of(
-        harness.stage.requests[1]
+        harness.agent.requests[1]
     )
-    assert "fourth" in prompt_of(harness.stage.requests[1])
+    assert "fourth" in prompt_of(harness.agent.requests[1])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 4
 
 
@@ -327,7 +327,7 @@ async def test_the_debounce_waits_for_second_thoughts(harness: Harness) -> None:
     await trio.sleep(0.9)
     posts.append(harness.say("@helper third", root=posts[0]))
     await harness.settled()
-    assert len(harness.stage.requests) == 2
+    assert len(harness.agent.requests) == 2
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -337,23 +337,23 @@ async def test_a_flood_is_answered_whole(harness: Harness) -> None:
     await harness.start(messages=queue("collect", cap=500))
     harness.script = [Pause(3), Say("an answer", delay=0.01)]
     posts = [harness.say("@helper first")]
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     posts += [harness.say(f"@helper number {number}", root=posts[0]) for number in range(230)]
     await harness.settled(within=2000)
     assert {await harness.state(post) for post in posts} == {"delivered"}
-    assert len(harness.stage.requests) <= 4
+    assert len(harness.agent.requests) <= 4
 
 
 async def test_an_edit_of_one_of_several(harness: Harness) -> None:
     """A turn for several messages is run again with the new words, for all of them."""
     await harness.start(messages=queue("collect"))
     posts = await ask_during(harness, "second", "third")
-    await harness.until(lambda: len(harness.stage.requests) == 2)
+    await harness.until(lambda: len(harness.agent.requests) == 2)
     harness.script = [Say("for both", delay=0.01)]
     harness.edit(posts[1], "@helper other words")
     await harness.settled()
-    assert "other words" in prompt_of(harness.stage.requests[2])
-    assert "third" in prompt_of(harness.stage.requests[2])
+    assert "other words" in prompt_of(harness.agent.requests[2])
+    assert "third" in prompt_of(harness.agent.requests[2])
     assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
 
@@ -361,11 +361,11 @@ async def test_the_deletion_of_one_of_several(harness: Harness) -> None:
     """The others are answered all the same."""
     await harness.start(messages=queue("collect"))
     posts = await ask_during(harness, "second", "third")
-    await harness.until(lambda: len(harness.stage.requests) == 2)
+    await harness.until(lambda: len(harness.agent.requests) == 2)
     harness.delete(posts[1])
     await harness.settled()
-    assert "third" in prompt_of(harness.stage.requests[2])
-    assert "second" not in prompt_of(harness.stage.requests[2])
+    assert "third" in prompt_of(harness.agent.requests[2])
+    assert "second" not in prompt_of(harness.agent.requests[2])
     states = [await harness.state(post) for post in posts]
     assert states == ["delivered", "cancelled: the message was deleted", "delivered"]
 
@@ -388,7 +388,7 @@ async def test_the_deletion_of_one_that_had_joined(harness: Harness) -> None:
     harness.script = [Say("the answer", delay=0.01)]
     harness.delete(posts[1])
     await harness.settled()
-    again = harness.stage.requests[1].messages
+    again = harness.agent.requests[1].messages
     assert [(message.role.value, message.text) for message in again[1:]] == [("assistant", ""), ("tool", "the result")]
     assert ("first" in again[0].text, "second" in again[0].text) == (True, False)
     assert harness.answers() == ["the answer"]
@@ -412,7 +412,7 @@ async def test_a_deletion_of_what_waits(harness: Harness) -> None:
     posts = await ask_during(harness, "second", "third")
     harness.delete(posts[1])
     await harness.settled()
-    assert len(harness.stage.requests) == 2
+    assert len(harness.agent.requests) == 2
     assert [await harness.state(post) for post in posts] == [
         "delivered",
         "cancelled: the message was deleted",

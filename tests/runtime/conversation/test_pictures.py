@@ -86,8 +86,8 @@ async def start(
     server = ModelServer()
     harness.make_agent = server.agent
     harness.pictures = Pictures(counting or fit, run=inline) if pillow else Pictures(None)
-    provider = {"api": api, "baseUrl": "http://model.test/v1", "models": [{"id": "play", "images": True}]}
-    await harness.start(models={"providers": {"stage": provider}})
+    provider = {"api": api, "baseUrl": "http://model.test/v1", "models": [{"id": "script", "images": True}]}
+    await harness.start(models={"providers": {"double": provider}})
     return server
 
 
@@ -238,7 +238,7 @@ def test_bounds_of_several_models() -> None:
 
 
 @define
-class Gate:
+class BlockedConversion:
     """A stand-in for Pillow that waits in its thread until it is opened."""
 
     began: threading.Semaphore = field(factory=lambda: threading.Semaphore(0))
@@ -252,7 +252,7 @@ class Gate:
 
 async def test_whoever_is_cancelled_does_not_wait(mock_clock: trio.testing.MockClock) -> None:
     """The thread keeps its place until it ends; who waits too long for one is told so."""
-    gate = Gate()
+    gate = BlockedConversion()
     shop = Pictures(gate)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shop.fitted, b"a", PNG, ImageBounds())

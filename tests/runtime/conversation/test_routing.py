@@ -140,7 +140,7 @@ async def test_linked_identities_share_a_conversation(harness: Harness) -> None:
     harness.say("me again", channel=rooms[1], by=harness.bob)
     await harness.settled()
     assert list(await sessions(harness)) == ["agent:main:direct:al"]
-    assert len(harness.stage.requests[-1].messages) == 3
+    assert len(harness.agent.requests[-1].messages) == 3
     assert harness.answers(rooms[1]) == ["ok"]
 
 
@@ -175,7 +175,7 @@ async def test_the_most_specific_binding_wins(harness: Harness) -> None:
     await harness.settled()
     agents = {key.split(":")[1] for key in await sessions(harness)}
     assert agents == {"ops", "team", "main", "any"}
-    assert [str(request.agent) for request in harness.stage.requests].count("main") == 1
+    assert [str(request.agent) for request in harness.agent.requests].count("main") == 1
 
 
 async def test_a_binding_has_scopes_of_its_own(harness: Harness) -> None:

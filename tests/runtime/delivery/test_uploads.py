@@ -133,7 +133,7 @@ async def test_a_file_after_a_crash(clock: trio.abc.Clock, harness: Harness, tmp
     await harness.start()
     await harness.settled()
     assert (harness.answers(), names_of(harness)) == (["Here."], [["good.txt"]])
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
     assert await harness.state(question) == "delivered"
 
 
@@ -213,7 +213,7 @@ async def test_a_file_that_the_end_of_a_lease_cut_off(
     assert (harness.answers(), names_of(harness)) == (["Here."], [["good.txt"]])
     assert await harness.state(question) == "delivered"
     assert leases(harness)["default"][1] == 2
-    assert logbook.said("an account stops here: its lease has ended")
+    assert logbook.find("an account stops here: its lease has ended")
 
 
 @pytest.mark.parametrize("status", [403, 500])

@@ -62,7 +62,7 @@ async def test_the_first_of_the_configuration_gets_them(harness: Harness, first:
         f"account {first} has them; set commands.prefix for this account to have its own"
     )
     assert notes(gateway, first) == ()
-    assert len(logbook.said("slash commands left out")) == 1
+    assert len(logbook.find("slash commands left out")) == 1
 
 
 async def test_a_prefix_gives_each_its_own(harness: Harness) -> None:
@@ -116,7 +116,7 @@ async def test_the_first_comes_up_late(harness: Harness, known: bool, logbook: L
     assert holders(harness) == {"helper": ALL}
     assert len(notes(gateway, WEST)) == 1
     assert notes(gateway, EAST) == ()
-    assert {line["part"] for line in logbook.said("") if line["level"] == "error"} == {"account"}
+    assert {line["part"] for line in logbook.find("") if line["level"] == "error"} == {"account"}
 
 
 async def test_who_switches_them_off_leaves_them_to_the_others(harness: Harness) -> None:

@@ -105,7 +105,7 @@ async def test_a_call_that_is_looked_at_while_the_account_stops(autojump_clock: 
     assert callbacks.admitted == []
 
 
-async def test_hooks_are_visitors_too(autojump_clock: MockClock) -> None:
+async def test_hooks_are_tracked_too(autojump_clock: MockClock) -> None:
     """Another program is told to try again by an account that is going."""
 
     async def nowhere(_: object) -> Channel:

@@ -437,7 +437,7 @@ async def test_too_much_that_waits_is_refused(
         with pytest.raises(ApiError):
             await two.callbacks.execute("/oc_new")
         assert (two.status, (await two.shown())["text"]) == (503, UNAVAILABLE)
-        assert logbook.said("too many requests wait for a process that serves the account")
+        assert logbook.find("too many requests wait for a process that serves the account")
 
 
 async def test_a_journal_that_is_away_refuses_and_what_was_accepted_waits_for_it(
@@ -458,12 +458,12 @@ async def test_a_journal_that_is_away_refuses_and_what_was_accepted_waits_for_it
             monkeypatch.setattr(Admissions, "admit", real)
             await trio.sleep(30)
         assert [message.text for message, _ in two.callbacks.admitted] == ["/new"]
-        assert len(logbook.said("a relayed request waits for the journal")) == 1
+        assert len(logbook.find("a relayed request waits for the journal")) == 1
         monkeypatch.setattr(Relayed, "put", away)
         with pytest.raises(ApiError):
             await two.callbacks.execute("/oc_new")
         assert two.status == 503
-        assert logbook.said("callback failed")
+        assert logbook.find("callback failed")
 
 
 async def test_a_row_of_another_release_fails_alone(autojump_clock: MockClock, logbook: Logbook) -> None:
@@ -477,7 +477,7 @@ async def test_a_row_of_another_release_fails_alone(autojump_clock: MockClock, l
         assert (await two.callbacks.execute("/oc_status"))["text"] == PROCESSING
         await trio.sleep(1)
         assert await two.open_rows() == 0
-        assert logbook.said("a relayed request can't be read")
+        assert logbook.find("a relayed request can't be read")
 
 
 async def test_an_answer_to_a_form_that_nobody_takes_can_be_sent_again(autojump_clock: MockClock) -> None:
@@ -551,7 +551,7 @@ async def test_a_notice_waits_for_a_journal_that_is_away(
         monkeypatch.setattr(Relayed, "announce", away)
         two.relay.announce(NoticeKind.JOBS)
         await trio.sleep(5)
-        assert len(logbook.said("relayed requests can't be read")) == 1
+        assert len(logbook.find("relayed requests can't be read")) == 1
         monkeypatch.setattr(Relayed, "announce", real)
         await trio.sleep(2)
         assert followed == ["looks"]
@@ -670,7 +670,7 @@ async def test_a_former_holder_leaves_rows_to_the_next_one(
         async with two.serving():
             await trio.sleep(20)
         assert await two.open_rows() == 1
-        assert not logbook.said("a relayed request waits")
+        assert not logbook.find("a relayed request waits")
         monkeypatch.setattr(Relayed, "end", real)
         async with two.serving():
             await trio.sleep(2)

@@ -161,7 +161,7 @@ async def test_who_gets_no_code_is_logged_once(autojump_clock: MockClock, logboo
                 )
             for _ in range(3):
                 assert (await callbacks.execute("/oc_status", by=callbacks.mallory, where=direct))["text"] == FULL
-            assert len(logbook.said("no pairing code")) == lines
+            assert len(logbook.find("no pairing code")) == lines
             await trio.sleep(3601)
 
 
@@ -244,8 +244,8 @@ async def test_without_permission_nothing_is_served(autojump_clock: MockClock, l
         callbacks.team.roles[callbacks.bot.id] = "team_user team_admin"
         await trio.sleep(20)
         assert len(triggers(callbacks)) == len(BUILT_IN)
-        assert logbook.said("mattermost: failed to register slash commands")
-        assert logbook.said("mattermost: native slash commands enabled but no commands could be registered")
+        assert logbook.find("mattermost: failed to register slash commands")
+        assert logbook.find("mattermost: native slash commands enabled but no commands could be registered")
 
 
 async def test_a_restart_reuses_what_is_there(autojump_clock: MockClock) -> None:

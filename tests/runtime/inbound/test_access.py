@@ -119,7 +119,7 @@ async def test_who_gets_no_code_is_logged_once(harness: Harness, logbook: Logboo
     await harness.start({"dmPolicy": "pairing", "allowFrom": []})
     harness.say("hi", channel=harness.direct())
     await harness.settled()
-    assert [line["user"] for line in logbook.said("no pairing code")] == [harness.alice.id, harness.bob.id]
+    assert [line["user"] for line in logbook.find("no pairing code")] == [harness.alice.id, harness.bob.id]
 
 
 @pytest.mark.parametrize("policy", ["pairing", "allowlist"])

@@ -224,7 +224,7 @@ class TestEdits:
         await harness.settled()
         [answer] = harness.answers()
         assert "as @helper" in answer
-        assert harness.stage.requests == []
+        assert harness.agent.requests == []
 
     async def test_a_refused_sender_stays_refused(self, harness: Harness) -> None:
         """An edit does not get a stranger in."""
@@ -340,7 +340,7 @@ class TestDebounce:
             await trio.sleep(1)
         await harness.settled()
         assert harness.answers(direct) == ["ok"]
-        [request] = harness.stage.requests
+        [request] = harness.agent.requests
         assert all(f": {word}" in request.messages[-1].text for word in ("one", "two", "three"))
         assert [await harness.state(post) for post in posts] == ["delivered"] * 3
 
@@ -387,7 +387,7 @@ class TestDebounce:
         await trio.sleep(0.5)
         harness.delete(gone)
         await harness.settled()
-        assert ": two" not in harness.stage.requests[0].messages[-1].text
+        assert ": two" not in harness.agent.requests[0].messages[-1].text
         assert await harness.state(gone) == "cancelled: the message was deleted"
 
 
@@ -401,7 +401,7 @@ class TestSessions:
             await trio.sleep(pause)
             harness.say("remember me", channel=direct)
             await harness.settled()
-        assert [len(request.messages) for request in harness.stage.requests] == [1, 3, 1]
+        assert [len(request.messages) for request in harness.agent.requests] == [1, 3, 1]
 
     @pytest.mark.slow
     async def test_each_day_begins_afresh(self, harness: Harness) -> None:
@@ -415,7 +415,7 @@ class TestSessions:
             await trio.sleep(pause)
             harness.say("remember me", channel=direct)
             await harness.settled()
-        assert [len(request.messages) for request in harness.stage.requests] == [1, 3, 1, 3]
+        assert [len(request.messages) for request in harness.agent.requests] == [1, 3, 1, 3]
 
     @pytest.mark.slow
     async def test_a_long_turn_is_not_quiet(self, harness: Harness) -> None:
@@ -427,4 +427,4 @@ class TestSessions:
         await trio.sleep(650)
         harness.say("second", channel=direct)
         await harness.settled(within=3000)
-        assert [len(request.messages) for request in harness.stage.requests] == [1, 3]
+        assert [len(request.messages) for request in harness.agent.requests] == [1, 3]

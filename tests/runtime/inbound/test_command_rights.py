@@ -84,7 +84,7 @@ async def test_an_admitted_message_edited_into_a_command(harness: Harness, *, is
         harness.edit(waiting, "@helper /stop")
     await harness.settled()
     assert (await harness.state(asking_post), await harness.state(waiting)) == ("delivered", "delivered")
-    assert harness.stage.requests[-1].messages[-1].text.split("\n")[0].endswith(": /stop")
+    assert harness.agent.requests[-1].messages[-1].text.split("\n")[0].endswith(": /stop")
 
 
 async def test_a_dialog_s_words_are_an_answer(autojump_clock: MockClock) -> None:

@@ -22,7 +22,7 @@ async def prompt_of_next_turn(harness: Harness) -> str:
     harness.script = [Say("ok")]
     harness.say("@helper and?")
     await harness.settled()
-    return str(harness.stage.requests[-1].messages[-1].text)
+    return str(harness.agent.requests[-1].messages[-1].text)
 
 
 async def test_a_reaction_is_told_with_the_next_turn(harness: Harness) -> None:
@@ -32,7 +32,7 @@ async def test_a_reaction_is_told_with_the_next_turn(harness: Harness) -> None:
     react(harness, harness.bob, post, "tada")
     react(harness, harness.bob, post, "tada", remove=True)
     await harness.settled()
-    assert harness.stage.requests == []
+    assert harness.agent.requests == []
     text = await prompt_of_next_turn(harness)
     reaction_text = f":tada: by @bob on post {post.id} in channel {harness.square.id}"
     assert f"Mattermost reaction added: {reaction_text}" in text
@@ -76,6 +76,6 @@ async def test_a_reaction_in_a_thread_belongs_to_the_threads_conversation(harnes
     harness.script = [Say("ok")]
     harness.say("@helper and here?", root=root)
     await harness.settled()
-    here = str(harness.stage.requests[-1].messages[-1].text)
+    here = str(harness.agent.requests[-1].messages[-1].text)
     assert f":tada: by @alice on post {root.id}" in here
     assert f":eyes: by @bob on post {answer.id}" in here

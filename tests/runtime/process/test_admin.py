@@ -64,5 +64,5 @@ async def test_a_state_directory_that_can_not_be_made(tmp_path: Path, logbook: L
     with closing(sqlite3.connect(":memory:")) as connection:
         async with open_store(connection) as store:
             await run_admin(inputs_of(loaded, store, ready))
-    (event,) = logbook.said("no admin API")
+    (event,) = logbook.find("no admin API")
     assert "file/state can't be made: Not a directory" in event["problem"]

@@ -183,7 +183,7 @@ async def test_an_account_that_fails_is_started_again(harness: Harness, logbook:
     assert harness.answers()[-1] == "at last"
     assert await harness.state(question) == "delivered"
     assert 'account_restarts_total{account="default"} 2.0' in gateway.metrics.render().decode()
-    failures = logbook.said("account failed")
+    failures = logbook.find("account failed")
     assert len(failures) == 2
     assert all("LookupError" in "".join(traceback.format_exception(line["exc_info"])) for line in failures)
     assert gateway.health.account(ACCOUNT).is_live
@@ -203,7 +203,7 @@ async def test_a_stop_is_heard_while_an_account_waits_for_its_restart(harness: H
     await harness.streams[-1].aclose()
     await trio.sleep(40.0)
     assert await drained(harness) < 3
-    assert logbook.said("account failed")
+    assert logbook.find("account failed")
 
 
 async def test_a_post_that_the_program_fails_at_is_passed_over(harness: Harness, logbook: Logbook) -> None:
@@ -224,7 +224,7 @@ async def test_a_post_that_the_program_fails_at_is_passed_over(harness: Harness,
     assert await harness.state(question) == "delivered"
     assert await harness.state(odd) == "none"
     assert gateway.health.any_live
-    logged = logbook.said("a defect failed one of many")
+    logged = logbook.find("a defect failed one of many")
     # Taking it in, and then finding out whether its author is to be told.
     assert [(line["post"], line["failed"]) for line in logged] == [(odd.id, "event"), (odd.id, "message")]
     assert 'account_restarts_total{account="default"}' not in gateway.metrics.render().decode()
@@ -266,8 +266,8 @@ async def ends_with(harness: Harness, **mattermost: Any) -> BaseException:
                 **mattermost,
             }
         },
-        "agents": {"defaults": {"model": {"primary": "stage/play"}}},
-        "models": {"providers": {"stage": {"api": "scripted", "models": ["play"]}}},
+        "agents": {"defaults": {"model": {"primary": "double/script"}}},
+        "models": {"providers": {"double": {"api": "scripted", "models": ["script"]}}},
     }
     dependencies = Dependencies(
         Clock(harness.now_ms, Random(1)),

@@ -39,7 +39,7 @@ async def store() -> AsyncGenerator[Store, None]:
 
 
 @define(eq=False)
-class Moody:
+class FlakyEngine:
     """An engine that fails or hangs when told to."""
 
     inner: Any
@@ -56,8 +56,8 @@ class Moody:
         return cast("T", await self.inner.run(work))
 
 
-def moody(store: Store) -> tuple[Store, Moody]:
-    engine = Moody(store._engine)
+def flaky_store(store: Store) -> tuple[Store, FlakyEngine]:
+    engine = FlakyEngine(store._engine)
     return evolve(store, resume=Resume(cast("Any", engine)), engine=cast("Any", engine)), engine
 
 
@@ -84,11 +84,11 @@ async def test_a_journal_that_can_not_be_pruned_is_tried_again(
     nursery: trio.Nursery, autojump_clock: Clock, store: Store, logbook: Logbook
 ) -> None:
     """A full disk is logged, and pruning is tried again later."""
-    broken, engine = moody(store)
+    broken, engine = flaky_store(store)
     engine.mood = "fails"
     nursery.start_soon(run_pruning, broken, StoreSettings(), lambda: 10**13)
     await trio.sleep(1.5 * PRUNE_SECONDS)
-    assert [line["problem"] for line in logbook.said("could not prune")] == ["the disk is full"] * 2
+    assert [line["problem"] for line in logbook.find("could not prune")] == ["the disk is full"] * 2
     nursery.cancel_scope.cancel()
 
 
@@ -98,7 +98,7 @@ async def test_a_journal_that_stops_answering_is_noticed(
 ) -> None:
     """In good time, but not at the first trouble; it is said once, and forgiven when it is over."""
     health = Health(lambda: 0)
-    watched, engine = moody(store)
+    watched, engine = flaky_store(store)
     metrics = Metrics()
     nursery.start_soon(watch_journal, watched, health, metrics)
     await trio.sleep(10 * GIVE_UP_SECONDS)
@@ -108,11 +108,11 @@ async def test_a_journal_that_stops_answering_is_noticed(
     assert health.stuck_parts() == ()
     await trio.sleep(GIVE_UP_SECONDS)
     assert health.stuck_parts() == ("journal",)
-    assert len(logbook.said("the journal fails")) == (1 if mood == "fails" else 0)
+    assert len(logbook.find("the journal fails")) == (1 if mood == "fails" else 0)
     assert ("oc_trio_journal_up 0.0" in metrics.render().decode()) == (mood == "fails")
     if mood == "fails":
         engine.mood = "well"
         await trio.sleep(CHECK_SECONDS + 1)
         assert health.stuck_parts() == ()
-    assert len(logbook.said("the journal answers again")) == (1 if mood == "fails" else 0)
+    assert len(logbook.find("the journal answers again")) == (1 if mood == "fails" else 0)
     nursery.cancel_scope.cancel()

@@ -126,10 +126,10 @@ async def test_a_holder_without_its_database_stops_in_time(
     assert (one.state(), two.state()) == ("standby", "live")
     assert one.gateway.health.is_ready
     assert one.metric("lease_renewal_failures_total") > 0
-    assert not logbook.said("defect")
-    assert len(logbook.said(AWAY)) == 1
-    assert len(logbook.said(STOPPED)) == 1
-    assert logbook.said("the journal fail")
+    assert not logbook.find("defect")
+    assert len(logbook.find(AWAY)) == 1
+    assert len(logbook.find(STOPPED)) == 1
+    assert logbook.find("the journal fail")
 
 
 async def test_an_edit_of_the_former_holder_that_lands_late_is_repaired(
@@ -147,7 +147,7 @@ async def test_an_edit_of_the_former_holder_that_lands_late_is_repaired(
     await harness.settled()
     assert whole_answer(harness).endswith("word11")
     one.let_go.set()
-    await harness.until(lambda: logbook.said("an edit landed after the final text"))
+    await harness.until(lambda: logbook.find("an edit landed after the final text"))
     await harness.until(lambda: whole_answer(harness).endswith("word11"))
     [answer] = [entry for entry in harness.world.transcript(harness.square) if entry.username == "helper"]
     before, late, repaired = [text for _, text in answer.versions][-3:]
@@ -191,8 +191,8 @@ async def test_alone_it_goes_on_when_the_database_is_back(
     assert whole_answer(harness) == "yes"
     assert await harness.state(said) == "delivered"
     assert leases(harness)["default"][1] == 2
-    assert logbook.said("the journal fail")
-    assert logbook.said(STOPPED)
+    assert logbook.find("the journal fail")
+    assert logbook.find(STOPPED)
 
 
 async def test_a_short_outage_costs_nothing(harness: Harness, processes: Processes, logbook: Logbook) -> None:
@@ -204,7 +204,7 @@ async def test_a_short_outage_costs_nothing(harness: Harness, processes: Process
     await trio.sleep(RENEW_SECONDS)
     assert one.state() == "live"
     assert leases(harness)["default"][1] == 1
-    assert len(logbook.said("leases are renewed again")) == 1
+    assert len(logbook.find("leases are renewed again")) == 1
 
 
 async def test_a_slow_database_is_asked_more_often(harness: Harness, processes: Processes) -> None:
@@ -234,7 +234,7 @@ async def test_a_machine_that_slept_sends_nothing_before_it_has_asked(
     await harness.settled()
     assert whole_answer(harness).endswith("word11")
     assert leases(harness)["default"][1] == 3
-    assert len(logbook.said(STOPPED)) == 1
+    assert len(logbook.find(STOPPED)) == 1
 
 
 async def test_a_message_at_which_the_process_stands_still_is_given_up(
@@ -244,7 +244,7 @@ async def test_a_message_at_which_the_process_stands_still_is_given_up(
     one = await processes.start()
     harness.script = slow
     post = harness.say("@helper tell me")
-    await harness.until(lambda: harness.stage.requests)
+    await harness.until(lambda: harness.agent.requests)
     losses = 0
     while await harness.state(post) == "open":
         await trio.sleep(1.5)
@@ -254,9 +254,9 @@ async def test_a_message_at_which_the_process_stands_still_is_given_up(
         await harness.until(lambda: one.state() == "live")
         await trio.sleep(0.5)
     assert await harness.state(post) == "failed: gave up at attempt 3"
-    assert len(harness.stage.requests) == losses == 3
-    assert logbook.said(STOPPED)
-    assert logbook.said("turn ended")
+    assert len(harness.agent.requests) == losses == 3
+    assert logbook.find(STOPPED)
+    assert logbook.find("turn ended")
 
 
 async def test_who_is_overtaken_stops_with_its_next_write(
@@ -275,9 +275,9 @@ async def test_who_is_overtaken_stops_with_its_next_write(
     await harness.settled()
     assert len(harness.answers()) == 1
     assert leases(harness)["default"][1] == 8
-    [line] = logbook.said(STOPPED)
+    [line] = logbook.find(STOPPED)
     assert line["problem"] == "another process serves the account by now"
-    assert not logbook.said("starting it again")
+    assert not logbook.find("starting it again")
 
 
 async def test_accounts_spread_when_a_process_joins(harness: Harness, processes: Processes) -> None:
@@ -347,9 +347,9 @@ async def test_where_the_next_one_can_not_another_takes_over(
     await harness.until(lambda: three.state() == "live")
     assert OVERDUE_SECONDS + LEASE_SECONDS - RENEW_SECONDS < trio.current_time() - cut_at < 10
     one.is_cut_off = two.is_cut_off = False
-    assert logbook.said(AWAY)
-    assert logbook.said(STOPPED)
-    logbook.said("the journal fail")
+    assert logbook.find(AWAY)
+    assert logbook.find(STOPPED)
+    logbook.find("the journal fail")
 
 
 async def test_a_start_waits_for_its_own_former_lease(harness: Harness, processes: Processes) -> None:
@@ -370,10 +370,10 @@ async def test_an_account_that_fails_keeps_its_lease(harness: Harness, processes
         raise ZeroDivisionError("a bug")
 
     harness.faults.before_rules.append(break_it)
-    await harness.until(lambda: logbook.said("account failed"), within=120)
+    await harness.until(lambda: logbook.find("account failed"), within=120)
     harness.faults.before_rules.remove(break_it)
     await harness.until(lambda: one.state() == "live", within=120)
-    assert logbook.said("account failed")
+    assert logbook.find("account failed")
     assert leases(harness)["default"][1] == 1
     assert two.state() == "standby"
 
@@ -421,10 +421,10 @@ async def test_a_failure_of_the_journal_counts_no_attempt_where_the_account_then
         # As a reload that pins it to others does.
         assert one.gateway._reloader is not None
         await one.gateway._reloader.placement.apply(Changes(stop=(AccountId("default"),)), {}, 1.0)
-    await harness.until(lambda: two.state() == "live" and harness.stage.open > 0)
+    await harness.until(lambda: two.state() == "live" and harness.agent.open > 0)
     # Now, since the answer's end sets it back.
     [attempts] = harness.journal.execute("SELECT attempts FROM obligations WHERE trigger = ?", (post.id,)).fetchone()
     assert attempts == 1
     await harness.settled()
     assert await harness.state(post) == "delivered"
-    logbook.said("the journal failed; starting the account again")
+    logbook.find("the journal failed; starting the account again")

@@ -27,8 +27,8 @@ from oc_trio.telemetry.log import configure
 from tests.runtime.callback_harness import callback_harness
 from tests.runtime.handlers.test_hooks import start
 from tests.runtime.harness import Harness
-from tests.runtime.model_stage import Answer as ModelAnswer
-from tests.runtime.model_stage import start as start_model
+from tests.runtime.model_harness import Answer as ModelAnswer
+from tests.runtime.model_harness import start as start_model
 from tests.runtime.turn.test_model_cases import END, data, ok
 from tests.runtime.turn.test_model_cases import text as piece
 

@@ -115,7 +115,7 @@ async def test_a_question_of_a_turn_outlives_a_lease(harness: Harness, processes
     await harness.settled()
     assert answers == ["Blue"]
     assert harness.answers()[1:] == ["done"]
-    assert logbook.said(STOPPED)
+    assert logbook.find(STOPPED)
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ async def test_what_comes_between_two_holders_is_received_and_done_once(harness:
     first, *others = harness.ours()
     assert "selected by @alice" in first.props["attachments"][0]["text"]
     assert sorted(post.message == "On its way." for post in others) == [False, True]
-    assert len(harness.stage.requests) == 2
+    assert len(harness.agent.requests) == 2
 
 
 def remembering(send: Any, shown: list[Any]) -> Any:
@@ -251,7 +251,7 @@ async def test_a_reload_on_one_host_is_a_reload_on_all(
     assert await two.gateway.reload_everywhere() is None
     await trio.sleep(5)
     assert sorted(reads) == ["one", "two"]
-    assert logbook.said("the configuration is not used")
+    assert logbook.find("the configuration is not used")
 
 
 async def test_a_hook_reaches_the_holder(harness: Harness, processes: Processes) -> None:
@@ -304,5 +304,5 @@ async def test_a_click_at_a_former_holder_goes_to_the_next_one(
     await harness.settled()
     assert harness.answers().count("On its way.") == 1
     assert one.state() == "standby" or two.state() == "standby"
-    assert not logbook.said("callback failed")
-    logbook.said(STOPPED)
+    assert not logbook.find("callback failed")
+    logbook.find(STOPPED)

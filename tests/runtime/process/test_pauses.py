@@ -7,8 +7,8 @@ import trio
 from oc_trio.cli.status_lines import status_lines
 from oc_trio.sandbox.request import SandboxResponse
 from tests.runtime.harness import URL, Harness
-from tests.runtime.model_stage import Answer
-from tests.runtime.model_stage import start as start_model
+from tests.runtime.model_harness import Answer
+from tests.runtime.model_harness import start as start_model
 from tests.runtime.turn.test_model_cases import ok, once
 
 

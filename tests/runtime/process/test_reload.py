@@ -169,7 +169,7 @@ class TestRunningGateway:
         assert len(harness.streams) == sockets
         harness.say("@helper again")
         await harness.settled()
-        assert [request.system_prompt == "Be brief." for request in harness.stage.requests] == [False, True]
+        assert [request.system_prompt == "Be brief." for request in harness.agent.requests] == [False, True]
 
     async def test_a_changed_account_finishes_what_it_writes(self, harness: Harness) -> None:
         """The drain of the old rules lets running answers end before the new ones begin."""
@@ -180,7 +180,7 @@ class TestRunningGateway:
         await self.reloaded(harness, account(chatmode="onmessage"))
         await harness.settled()
         assert harness.answers() == ["one two"]
-        assert harness.stage.cancelled == 0
+        assert harness.agent.cancelled == 0
 
     async def test_an_invalid_file_changes_nothing(self, harness: Harness, logbook: Logbook) -> None:
         """Every problem is logged, and the old rules hold on."""
@@ -189,7 +189,7 @@ class TestRunningGateway:
         before = gateway.loaded
         await self.reloaded(harness, account(chatmode="onmessage", dmPolicy="sometimes", historyLimit=-1))
         assert gateway.loaded is before
-        problems = [line["problem"] for line in logbook.said("the configuration is not used")]
+        problems = [line["problem"] for line in logbook.find("the configuration is not used")]
         assert [problem.split(":")[0] for problem in problems] == [
             "channels.mattermost.historyLimit",
             "channels.mattermost.dmPolicy",
@@ -212,7 +212,7 @@ class TestRunningGateway:
         refused = gateway.health.reload
         assert (refused.begun, refused.ended, refused.changed) == (2, 2, ())
         assert [problem.split(":")[0] for problem in refused.problems] == ["channels.mattermost.dmPolicy"]
-        logbook.said("the configuration is not used")
+        logbook.find("the configuration is not used")
 
     async def test_callbacks_that_are_switched_on_open_the_port(self, harness: Harness, logbook: Logbook) -> None:
         """At a start without any there is no port; SIGHUP opens it, and commands are registered."""
@@ -221,9 +221,9 @@ class TestRunningGateway:
         assert gateway.port.url == ""
         callbacks = account(commands={"native": True}, capabilities=["inlineButtons"])
         await self.reloaded(harness, callbacks, within=math.inf)
-        (line,) = logbook.said("public port")
+        (line,) = logbook.find("public port")
         assert line["at"] == gateway.port.url == gateway.health.listener.url
-        (line,) = logbook.said("callbacks")
+        (line,) = logbook.find("callbacks")
         assert line["clicks"] == f"http://localhost:{gateway.port.bound}/mattermost/interactions/default"
         commands = harness.world.commands.of_team(harness.team.id)
         assert {command.url for command in commands} == {line["commands"]}
@@ -258,7 +258,7 @@ class TestRunningGateway:
             taken.listen()
             gateway = await harness.start(gateway={"port": taken.getsockname()[1], "bind": "loopback"})
             await self.reloaded(harness, account(capabilities=["inlineButtons"]), within=math.inf)
-        assert len(logbook.said("no public port")) == 1
+        assert len(logbook.find("no public port")) == 1
         assert "can't listen on 127.0.0.1" in gateway.health.listener.error
         harness.say("@helper hi")
         await harness.settled()
@@ -279,7 +279,7 @@ class TestRunningGateway:
         gateway.reread = self._without_models(before)
         assert await gateway.reload() is None
         assert gateway.loaded is before
-        assert len(logbook.said("the configuration is not used")) == 2
+        assert len(logbook.find("the configuration is not used")) == 2
 
     def _without_models(self, before: Loaded) -> Any:
         values = {key: value for key, value in before.document.values.items() if key not in ("models", "agents")}
@@ -305,7 +305,7 @@ class TestRunningGateway:
     async def test_a_new_secret_is_left_out_of_the_logs(self, harness: Harness) -> None:
         """The redactor learns what the new file holds."""
         gateway = await harness.start()
-        keyed = {"models": {"providers": {"stage": {"apiKey": "a-very-new-key"}}}}
+        keyed = {"models": {"providers": {"double": {"apiKey": "a-very-new-key"}}}}
         await self.reloaded(harness, keyed)
         assert gateway.redactor.clean("with a-very-new-key inside") != "with a-very-new-key inside"
 

@@ -195,5 +195,5 @@ async def test_hangups_during_a_reload_are_one_more(nursery: trio.Nursery, logbo
             await trio.sleep(0.01)
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert calls.log[3:] == ["reload"]
-    assert len(logbook.said("the configuration stays as it was")) == 1
+    assert len(logbook.find("the configuration stays as it was")) == 1
     nursery.cancel_scope.cancel()

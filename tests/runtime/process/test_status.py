@@ -46,7 +46,7 @@ async def test_callbacks_that_came(harness: Harness) -> None:
     await execute(harness, "/oc_models")
     await harness.settled()
     (picker,) = harness.ours()
-    await harness.world.interactions.press(harness.alice, picker.id, button(picker, "stage (1)"), "", "")
+    await harness.world.interactions.press(harness.alice, picker.id, button(picker, "double (1)"), "", "")
     lines = status_lines(await status_of(harness))
     assert any("registered, last called 2023-11-" in line for line in lines)
     assert any("interactions/default, last click 2023-11-" in line for line in lines)
@@ -56,8 +56,8 @@ async def test_commands_that_are_missing(harness: Harness, logbook: Logbook) -> 
     """The team and why, with what to grant."""
     await harness.start({"commands": {"native": True}}, gateway={"port": 0})
     await trio.sleep(5)
-    logbook.said("slash commands")
-    logbook.said("no commands could be registered")
+    logbook.find("slash commands")
+    logbook.find("no commands could be registered")
     (account,) = (await status_of(harness))["accounts"]
     (why,) = account["commands"]["missing"]
     assert why.startswith("team town: 10 failed, first oc_")

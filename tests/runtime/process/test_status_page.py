@@ -112,7 +112,7 @@ async def test_an_operator_stops_an_answer(harness: Harness, nursery: trio.Nurse
     assert await page.act("stop", session=session, account="default") == (True, f"Stopped: {session}")
     await harness.settled()
     assert await harness.state(post) == "cancelled: stopped"
-    (event,) = logbook.said("an operator stopped a turn")
+    (event,) = logbook.find("an operator stopped a turn")
     assert (event["by"], event["session"], event["accounts"]) == ("local", session, ("default",))
     assert await page.act("stop", session=session) == (False, "Nothing is running there any more.")
     assert await page.act("stop", session=session, account="other") == (False, "Nothing is running there any more.")
@@ -133,7 +133,7 @@ async def test_an_operator_lets_somebody_in(harness: Harness, nursery: trio.Nurs
     await trio.sleep(1)
     assert page.table("pairing") == []
     assert harness.answers(direct)[-1] == "You may write to me here now."
-    (event,) = logbook.said("let somebody in")
+    (event,) = logbook.find("let somebody in")
     assert (event["by"], event["user"], event["notified"]) == ("local", user_id, True)
     harness.script = [Say("welcome")]
     harness.say("again", channel=direct)
@@ -154,7 +154,7 @@ async def test_an_operator_dismisses_somebody(harness: Harness, nursery: trio.Nu
     assert await page.act("dismiss", account=account, code=code) == (True, result_text)
     assert await harness.store.pairing.pending(None, harness.now_ms()) == ()
     assert await harness.store.pairing.approved(harness.account) == frozenset()
-    assert logbook.said("an operator dismissed a request")[0]["user"] == harness.alice.id
+    assert logbook.find("an operator dismissed a request")[0]["user"] == harness.alice.id
     assert not (await page.act("dismiss", account=account, code=code))[0]
 
 
@@ -272,7 +272,7 @@ async def test_a_defect_of_the_page(harness: Harness, nursery: trio.Nursery, log
     await trio.sleep(4)
     flaky.problem = None
     assert page.stream.is_over
-    assert len(logbook.said("a defect failed one of many")) == 1
+    assert len(logbook.find("a defect failed one of many")) == 1
     again = open_stream(nursery, page.browser)
     await trio.sleep(6)
     assert again.names()[0] == "snapshot"

@@ -37,7 +37,7 @@ async def failures(problem: Exception, plan: AccountPlan, seconds: float, line: 
         AccountSupervisor(nursery, serve, Clock(), Health(lambda: 0), Metrics()).start(plan, drain_seconds=1.0)
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
-    return [line["seconds"] for line in logbook.said(line)]
+    return [line["seconds"] for line in logbook.find(line)]
 
 
 JOURNAL = StoreError("sqlite: database or disk is full")

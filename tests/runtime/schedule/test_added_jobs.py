@@ -14,7 +14,7 @@ from oc_trio.core.cron_runs import STALE_MS, JobRun, RunState, run_by_hand
 from oc_trio.runtime.schedule.schedule import MISSED, STALE, UNKNOWN
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.logbook import Logbook
-from tests.runtime.harness import ACCOUNT, Harness, HarnessSetup
+from tests.runtime.harness import ACCOUNT, Harness, RecordingAgent
 
 MINUTE = 60.0
 TEA = ScheduledJob("tea", Interval(600_000, 0), "#square", text="tea")
@@ -124,7 +124,7 @@ async def test_a_job_that_fails_once_stays_disabled(harness: Harness, logbook: L
     [run] = await runs(harness)
     assert (run.state, run.posts) == (RunState.FAILED, ())
     assert run.reason.startswith("There is no channel nowhere")
-    assert logbook.said("a scheduled job failed")
+    assert logbook.find("a scheduled job failed")
 
 
 async def test_a_prompt_once(harness: Harness) -> None:
@@ -148,7 +148,7 @@ async def test_each_run_begins_anew_or_remembers(harness: Harness) -> None:
     await add(harness, id="anew", text="", prompt="one", thinking="low")
     await trio.sleep(25 * MINUTE)
     await harness.settled()
-    first, second = harness.stage.requests
+    first, second = harness.agent.requests
     assert (first.session, first.thinking) == ("agent:main:cron:anew", "low")
     assert len(second.messages) == len(first.messages) == 1
     await harness.store.cron_jobs.change(
@@ -156,31 +156,31 @@ async def test_each_run_begins_anew_or_remembers(harness: Harness) -> None:
     )
     await trio.sleep(25 * MINUTE)
     await harness.settled()
-    third, fourth = harness.stage.requests[2:4]
+    third, fourth = harness.agent.requests[2:4]
     assert (third.session, third.thinking) == ("agent:main:cron:diary", "")
     assert len(fourth.messages) > len(third.messages)
 
 
 async def test_the_model_of_a_job(harness: Harness) -> None:
     """It answers this job, and the agent's own the others."""
-    harness.make_agent = lambda spec, _http: HarnessSetup(lambda _request: [Say(f"by {spec.model}")])
-    await harness.start(models={"providers": {"stage": {"models": ["play", "other"]}}})
-    await once(harness, 1, text="", prompt="x", model="stage/other", time_limit=60.0)
+    harness.make_agent = lambda spec, _http: RecordingAgent(lambda _request: [Say(f"by {spec.model}")])
+    await harness.start(models={"providers": {"double": {"models": ["script", "other"]}}})
+    await once(harness, 1, text="", prompt="x", model="double/other", time_limit=60.0)
     await once(harness, 2, id="own", text="", prompt="x")
     await trio.sleep(3 * MINUTE)
-    assert harness.answers() == ["by other", "by play"]
+    assert harness.answers() == ["by other", "by script"]
 
 
 async def test_an_agent_and_a_model_that_are_gone(harness: Harness, logbook: Logbook) -> None:
     """The run fails in words: another model is not asked in silence."""
     await harness.start()
-    await once(harness, 1, text="", prompt="x", model="stage/gone")
+    await once(harness, 1, text="", prompt="x", model="double/gone")
     await once(harness, 1, id="other", text="", prompt="x", agent="gone")
     await trio.sleep(2 * MINUTE)
     reasons = sorted(run.reason for run in await runs(harness))
-    assert reasons == ["there is no agent gone here any more", "there is no model stage/gone here any more"]
-    assert harness.stage.requests == []
-    assert logbook.said("a scheduled job failed")
+    assert reasons == ["there is no agent gone here any more", "there is no model double/gone here any more"]
+    assert harness.agent.requests == []
+    assert logbook.find("a scheduled job failed")
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ async def test_a_prompt_is_answered_by_the_agent(harness: Harness) -> None:
     await trio.sleep(HOUR)
     await harness.settled()
     assert harness.answers() == ["sunny"]
-    [request] = harness.stage.requests
+    [request] = harness.agent.requests
     assert request.session == "agent:main:cron:news"
     assert "How is the weather?" in request.messages[-1].text
 
@@ -148,7 +148,7 @@ async def test_a_target_that_is_not_there_is_told(harness: Harness, logbook: Log
     await trio.sleep(HOUR)
     [last] = await harness.store.cron.all()
     assert last.result.startswith("failed: There is no channel nowhere")
-    assert logbook.said("a scheduled job failed")
+    assert logbook.find("a scheduled job failed")
     harness.world.create_channel(harness.world.teams.get(harness.square.team_id), "nowhere", harness.alice, harness.bot)
     await trio.sleep(HOUR)
     assert (await harness.store.cron.all())[0].result.startswith("posted")

@@ -182,7 +182,7 @@ async def test_all_who_asked_have_to_be_members(harness: Harness) -> None:
     await harness.until(lambda: results)
     harness.say("@helper and what else?", root=question)
     await harness.settled()
-    assert len(harness.stage.requests) == 1, "alice's message joined bob's turn"
+    assert len(harness.agent.requests) == 1, "alice's message joined bob's turn"
     assert [result.status for result in results] == [ToolStatus.COMPLETED, ToolStatus.COMPLETED, ToolStatus.FAILED]
     assert results[-1].text == REFUSED
 
@@ -193,7 +193,7 @@ async def test_collected_messages_have_several_askers(harness: Harness) -> None:
     board = private(harness)
     harness.script = [Say("one"), Pause(5), Say("two")]
     root = harness.say("@helper first")
-    await harness.until(lambda: harness.stage.requests)
+    await harness.until(lambda: harness.agent.requests)
     results: list[Any] = []
 
     def script(_: Any) -> Any:

@@ -15,7 +15,7 @@ async def request_of_turn(harness: Harness) -> Any:
     harness.script = [Say("ok")]
     harness.say("@helper go")
     await harness.settled()
-    return harness.stage.requests[-1]
+    return harness.agent.requests[-1]
 
 
 def test_a_dot_parts_server_and_tool() -> None:

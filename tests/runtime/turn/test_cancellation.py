@@ -24,13 +24,13 @@ async def begun(harness: Harness, text: str = "@helper count", channel: ChannelR
     harness.script = [LONG]
     question = harness.say(text, channel=channel)
     await harness.until(lambda: any("one two" in text for text in harness.answers(channel)))
-    assert harness.stage.open == 1
+    assert harness.agent.open == 1
     return question
 
 
 async def usable(harness: Harness, root: PostRecord | str = "", channel: ChannelRecord | None = None) -> None:
     """The conversation answers the next message at once, and no task or model request of the old turn is left."""
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     harness.script = [Say("at your service", delay=0.01)]
     began = trio.current_time()
     harness.say("@helper and now?", root=root, channel=channel)
@@ -67,7 +67,7 @@ async def test_people_stop_an_answer_with_words(harness: Harness, stop: Callable
     question = await begun(harness)
     stop(harness, question)
     await harness.settled()
-    assert (harness.stage.open, harness.stage.cancelled) == (0, 1)
+    assert (harness.agent.open, harness.agent.cancelled) == (0, 1)
     draft, notice = harness.ours()
     assert draft.message.startswith("one two")
     assert draft.message.endswith(STOPPED)
@@ -107,7 +107,7 @@ async def test_a_stop_sign_on_the_draft(harness: Harness) -> None:
     [draft] = harness.ours()
     harness.react(draft, "octagonal_sign", by=harness.bob)
     await harness.settled()
-    assert (harness.stage.open, len(harness.ours())) == (0, 1)
+    assert (harness.agent.open, len(harness.ours())) == (0, 1)
     assert draft.message.endswith(STOPPED)
     assert await harness.state(question) == "cancelled: stopped"
     await usable(harness, question)
@@ -135,7 +135,7 @@ async def test_the_message_is_deleted_in_a_thread(harness: Harness) -> None:
     await harness.until(lambda: any("one two" in text for text in harness.answers()))
     harness.delete(question)
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert harness.answers()[0].endswith(STOPPED)
     assert await harness.state(question) == "cancelled: the message was deleted"
     await usable(harness, root)
@@ -185,7 +185,7 @@ async def test_an_edit_that_a_crash_overtakes(harness: Harness) -> None:
     harness.script = [Say("three two one", delay=0.01)]
     await harness.start()
     await harness.settled()
-    [message] = harness.stage.requests[-1].messages
+    [message] = harness.agent.requests[-1].messages
     assert "count backwards" in message.text
     assert harness.answers() == ["three two one"]
 
@@ -202,7 +202,7 @@ async def test_an_edit_that_no_event_told_of(harness: Harness, mode: str) -> Non
     harness.edit(question, "@helper count back")
     await harness.settled()
     assert harness.answers() == ["backwards"]
-    assert (len(harness.stage.requests), await harness.state(question)) == (2, "delivered")
+    assert (len(harness.agent.requests), await harness.state(question)) == (2, "delivered")
 
 
 async def test_the_root_of_the_thread_is_deleted(harness: Harness) -> None:
@@ -211,7 +211,7 @@ async def test_the_root_of_the_thread_is_deleted(harness: Harness) -> None:
     question = await begun(harness)
     harness.delete(question)
     await harness.settled()
-    assert (harness.stage.open, harness.answers()) == (0, [])
+    assert (harness.agent.open, harness.answers()) == (0, [])
     assert await harness.state(question) == "cancelled: the message was deleted"
     await usable(harness)
 
@@ -223,10 +223,10 @@ async def test_the_message_is_edited(harness: Harness) -> None:
     harness.script = [Say("answer to other words", delay=0.1)]
     harness.edit(question, "@helper something else")
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert harness.answers() == ["answer to other words"]
-    assert "something else" in harness.stage.requests[-1].messages[-1].text
-    assert len(harness.stage.requests[-1].messages) == 1
+    assert "something else" in harness.agent.requests[-1].messages[-1].text
+    assert len(harness.agent.requests[-1].messages) == 1
     assert await harness.state(question) == "delivered"
     await usable(harness, question)
 
@@ -240,7 +240,7 @@ async def test_the_message_gets_a_pin(harness: Harness) -> None:
     harness.world.writing.apply(question, Change(is_pinned=True))
     await harness.settled()
     assert harness.answers() == ["one two three four five six"]
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
 
 
 async def test_the_bot_is_removed_from_the_channel(harness: Harness) -> None:
@@ -249,7 +249,7 @@ async def test_the_bot_is_removed_from_the_channel(harness: Harness) -> None:
     question = await begun(harness)
     harness.world.membership.remove(harness.square, harness.world.users.get(harness.bot.id), harness.alice)
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert await harness.state(question) == "cancelled: the bot was removed from the channel"
     direct = harness.direct()
     await usable(harness, channel=direct)
@@ -261,7 +261,7 @@ async def test_the_channel_is_archived(harness: Harness) -> None:
     question = await begun(harness)
     harness.world.membership.archive(harness.square, harness.alice)
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert await harness.state(question) == "cancelled: the bot was removed from the channel"
 
 
@@ -271,12 +271,12 @@ async def test_a_new_conversation_ends_the_turn(harness: Harness) -> None:
     question = await begun(harness)
     harness.say("@helper /new", root=question)
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert harness.answers()[0].endswith(STOPPED)
     assert "New conversation" in harness.answers()[1]
     assert await harness.state(question) == "cancelled: the session was reset"
     await usable(harness, question)
-    assert "count" not in "".join(message.text for message in harness.stage.requests[-1].messages[:-1])
+    assert "count" not in "".join(message.text for message in harness.agent.requests[-1].messages[:-1])
 
 
 async def test_the_gateway_drains(harness: Harness) -> None:
@@ -287,7 +287,7 @@ async def test_the_gateway_drains(harness: Harness) -> None:
     began = trio.current_time()
     await harness.stop()
     assert 5 <= trio.current_time() - began < 10
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert draft.message.endswith(INTERRUPTED)
     assert await harness.state(question) == "open"
     harness.script = [Say("the whole answer", delay=0.1)]
@@ -313,7 +313,7 @@ async def test_the_gateway_is_aborted(harness: Harness) -> None:
     gateway = await harness.start()
     question = await begun(harness)
     gateway.abort()
-    await harness.until(lambda: harness.stage.open == 0)
+    await harness.until(lambda: harness.agent.open == 0)
     await harness.stop()
     assert harness.answers()[0].endswith(INTERRUPTED)
     assert await harness.state(question) == "open"
@@ -361,11 +361,11 @@ async def test_a_stop_before_the_first_word(harness: Harness) -> None:
     await harness.start()
     harness.script = [Pause(60), Say("late")]
     question = harness.say("@helper count")
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     harness.say("@helper stop", root=question)
     await harness.settled()
     assert harness.answers() == ["⚙️ Agent was aborted."]
-    assert (harness.stage.open, harness.stage.cancelled) == (0, 1)
+    assert (harness.agent.open, harness.agent.cancelled) == (0, 1)
     assert await harness.state(question) == "cancelled: stopped"
 
 
@@ -377,7 +377,7 @@ async def test_a_stop_during_a_tool_call(harness: Harness) -> None:
     await harness.until(lambda: any("Search" in text for text in harness.answers()))
     harness.say("@helper stop", root=question)
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert harness.answers()[0] == f"Let me look.\n\n{STOPPED}"
 
 
@@ -409,7 +409,7 @@ async def test_the_time_limit(harness: Harness) -> None:
     await harness.start(agents={"defaults": {"timeoutSeconds": 5}})
     question = await begun(harness)
     await harness.settled()
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert harness.answers()[0].startswith("one two three")
     assert harness.answers()[0].endswith("⏱️ _(stopped: no answer within 5 s)_")
     assert (await harness.state(question)).startswith("failed: the time limit")
@@ -432,7 +432,7 @@ async def test_a_stop_in_the_other_modes(harness: Harness, mode: str) -> None:
     await harness.start({"streaming": {"mode": mode}})
     harness.script = [Say("Let me look. "), ToolStarted("1", "search", detail="x"), Pause(600), Say("never")]
     question = harness.say("@helper look")
-    await harness.until(lambda: harness.stage.open)
+    await harness.until(lambda: harness.agent.open)
     await trio.sleep(5)
     harness.say("@helper stop", root=question)
     await harness.settled()

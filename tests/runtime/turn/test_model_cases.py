@@ -22,8 +22,8 @@ from oc_trio.agent.build import build_agent
 from oc_trio.agent.failures import GARBLED, UNREACHABLE
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness, open_harness
-from tests.runtime.model_stage import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, insist_openai, tables
-from tests.runtime.model_stage import start as start_stage
+from tests.runtime.model_harness import ANTHROPIC, FAILED, OPENAI, Answer, Serve, Server, check, insist_openai, tables
+from tests.runtime.model_harness import start as start_model_gateway
 
 
 def chunk(delta: Any, finish: str | None = None, **more: Any) -> str:
@@ -595,7 +595,7 @@ CASES: list[Any] = [
 
 
 async def start(harness: Harness, serve: Serve, **more: Any) -> Server:
-    return await start_stage(harness, serve, ok("well, too"), **more)
+    return await start_model_gateway(harness, serve, ok("well, too"), **more)
 
 
 @pytest.mark.parametrize(("serve", "expected", "log"), CASES)
@@ -771,7 +771,7 @@ async def test_7_a_real_reset(fast_clock: trio.testing.MockClock, nursery: trio.
         assert "broke off" in answer
         assert server.requests == 1
         assert len(harness.streams) == 1
-        assert "reset" in str(logbook.said("the agent failed")).lower()
+        assert "reset" in str(logbook.find("the agent failed")).lower()
         await http.aclose()
         await harness.stop()
     nursery.cancel_scope.cancel()
@@ -833,7 +833,7 @@ async def test_26_a_picture_on_the_root(
     ids = tuple(harness.world.files.add(harness.alice.id, harness.square.id, name, PNG).id for name in files)
 
     async def begin() -> Server:
-        return await start_stage(harness, lambda _body: answer, answer, api=api, images=True)
+        return await start_model_gateway(harness, lambda _body: answer, answer, api=api, images=True)
 
     server = await begin() if has_listener else None
     root = harness.say(words, file_ids=ids)

@@ -11,8 +11,8 @@ import pytest
 from oc_trio.agent.failures import NO_CREDIT, TOO_LONG
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
-from tests.runtime.model_stage import ANTHROPIC, FAILED, Answer, Serve, Server, check
-from tests.runtime.model_stage import start as start_stage
+from tests.runtime.model_harness import ANTHROPIC, FAILED, Answer, Serve, Server, check
+from tests.runtime.model_harness import start as start_model_gateway
 
 
 def event(kind: str, **more: Any) -> str:
@@ -485,7 +485,7 @@ CASES = [
 
 
 async def start(harness: Harness, serve: Serve, **more: Any) -> Server:
-    return await start_stage(
+    return await start_model_gateway(
         harness, serve, ok("well, too"), **{"api": ANTHROPIC, "base_url": "http://model.test", **more}
     )
 

@@ -13,7 +13,7 @@ from attrs import define, field
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
 from tests.runtime.harness import Harness
-from tests.runtime.model_stage import ANTHROPIC, OPENAI, Answer, Body, insist_anthropic, insist_openai
+from tests.runtime.model_harness import ANTHROPIC, OPENAI, Answer, Body, insist_anthropic, insist_openai
 from tests.runtime.turn import test_model_cases as openai
 from tests.runtime.turn import test_model_cases_anthropic as anthropic
 

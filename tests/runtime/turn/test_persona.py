@@ -14,6 +14,6 @@ async def test_the_model_is_told_what_the_workspace_says(harness: Harness, tmp_p
     await harness.start(agents={"defaults": {"systemPrompt": "You help.", "workspace": str(tmp_path)}})
     harness.say("@helper hello")
     await harness.settled()
-    (request,) = harness.stage.requests
+    (request,) = harness.agent.requests
     assert request.system_prompt.startswith("You help.\n\n# Your own files\n\n## SOUL.md\n\nYou are dry.")
     assert "Carol" not in request.system_prompt

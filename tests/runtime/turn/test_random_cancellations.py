@@ -107,7 +107,7 @@ async def test_random_cuts(harness: Harness, seed: int) -> None:
     await harness.settled(within=1000)
     final = {post.id: post.message for post in harness.ours()}
     await trio.sleep(400)
-    assert harness.stage.open == 0
+    assert harness.agent.open == 0
     assert {post.id: post.message for post in harness.ours()} == final, "something was written after the end"
     for post in posts:
         state = await harness.state(post)

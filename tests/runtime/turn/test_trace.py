@@ -16,8 +16,8 @@ from opentelemetry.trace import SpanContext, StatusCode
 from oc_trio.telemetry.otel import QUEUE, OtelTracer
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
-from tests.runtime.model_stage import Answer, Serve, insist_openai, tables
-from tests.runtime.model_stage import Server as ModelServer
+from tests.runtime.model_harness import Answer, Serve, insist_openai, tables
+from tests.runtime.model_harness import Server as ModelServer
 from tests.runtime.turn.test_model_cases import END, call, calls, data, ok, results, text
 
 SECRET = "the words of a person"
@@ -225,13 +225,13 @@ async def test_a_collector_that_is_away(harness: Harness, logbook: Logbook) -> N
         await harness.settled()
         await trio.sleep(30)
     assert len(harness.answers()) == 3
-    assert len(logbook.said("OpenTelemetry data can't be exported")) == 1
+    assert len(logbook.find("OpenTelemetry data can't be exported")) == 1
     assert "oc_trio_otel_dropped_spans_total" in harness.gateway.metrics.render().decode()
     exporter.answers = True
     harness.say("@helper hello")
     await harness.settled()
     await trio.sleep(30)
-    assert len(logbook.said("OpenTelemetry data is exported again")) == 1
+    assert len(logbook.find("OpenTelemetry data is exported again")) == 1
     assert exporter.get_finished_spans()
 
 
@@ -264,4 +264,4 @@ async def test_the_queue_is_bounded(harness: Harness, logbook: Logbook) -> None:
     await tracer.flush(gateway.metrics)
     assert len(exporter.get_finished_spans()) == QUEUE
     assert 'oc_trio_otel_dropped_spans_total{why="queue"} 5.0' in gateway.metrics.render().decode()
-    assert len(logbook.said("more spans than can be exported")) == 1
+    assert len(logbook.find("more spans than can be exported")) == 1

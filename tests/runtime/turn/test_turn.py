@@ -36,7 +36,7 @@ async def test_threads_are_answered_at_the_same_time(harness: Harness) -> None:
     began = trio.current_time()
     posts = [harness.say(f"@helper {number}") for number in range(5)]
     await trio.sleep(1)
-    assert harness.stage.open == 2
+    assert harness.agent.open == 2
     await harness.settled()
     assert harness.answers() == ["done"] * 5
     assert 30 < trio.current_time() - began < 32
@@ -53,7 +53,7 @@ async def test_waiting_for_a_place_can_be_stopped(harness: Harness) -> None:
     harness.say("@helper stop", root=second)
     await harness.settled()
     assert await harness.state(second) == "cancelled: stopped"
-    assert len(harness.stage.requests) == 1
+    assert len(harness.agent.requests) == 1
 
 
 async def test_who_waits_for_a_place_is_told_so(harness: Harness) -> None:
@@ -211,9 +211,9 @@ async def test_tool_calls_are_remembered(harness: Harness) -> None:
     harness.script = [Say("found")]
     await harness.start()
     await harness.settled()
-    roles = [message.role.value for message in harness.stage.requests[-1].messages]
+    roles = [message.role.value for message in harness.agent.requests[-1].messages]
     assert roles == ["user", "assistant", "tool"]
-    assert harness.stage.requests[-1].messages[2].text == "the result"
+    assert harness.agent.requests[-1].messages[2].text == "the result"
     assert harness.answers() == ["Let me look.\n\nfound"], "what people have read stays"
 
 
@@ -238,7 +238,7 @@ async def test_the_words_before_a_call_are_told_once(harness: Harness, last: str
     await harness.settled()
     harness.say("@helper and now?", root=first)
     await harness.settled()
-    messages = harness.stage.requests[-1].messages
+    messages = harness.agent.requests[-1].messages
     assert [message.text for message in messages if message.role.value == "assistant"] == assistant_texts
 
 
@@ -261,7 +261,7 @@ async def test_a_failure_is_an_answer_too(harness: Harness, end: Failed) -> None
     harness.script = [Say("the second answer")]
     harness.say("@helper second", root=first)
     await harness.settled()
-    messages = harness.stage.requests[-1].messages
+    messages = harness.agent.requests[-1].messages
     assert [message.role.value for message in messages] == ["user", "assistant", "user"]
     assert messages[1].text == harness.answers()[0]
 
@@ -295,7 +295,7 @@ async def test_what_people_have_read_stays(harness: Harness, streaming: dict[str
     harness.say("@helper and now?", root=first)
     await harness.settled()
     assistant_texts = [
-        message.text for message in harness.stage.requests[-1].messages if message.role.value == "assistant"
+        message.text for message in harness.agent.requests[-1].messages if message.role.value == "assistant"
     ]
     assert assistant_texts == [BROKEN_TEXT + "\n```\n\nIt broke."]
 
@@ -312,7 +312,7 @@ async def test_what_was_said_before_a_tool_call_stays_too(harness: Harness) -> N
     harness.say("@helper and now?", root=first)
     await harness.settled()
     assistant_texts = [
-        message.text for message in harness.stage.requests[-1].messages if message.role.value == "assistant"
+        message.text for message in harness.agent.requests[-1].messages if message.role.value == "assistant"
     ]
     assert assistant_texts == ["Let me look.", "I see\n\nIt broke."]
 
@@ -328,7 +328,7 @@ async def test_a_thought_that_only_its_end_gives_away_is_gone(harness: Harness) 
     assert harness.answers() == ["I look.\n\nIt is 4."]
     harness.say("@helper and now?", root=first)
     await harness.settled()
-    assert not [message for message in harness.stage.requests[-1].messages if "think" in message.text]
+    assert not [message for message in harness.agent.requests[-1].messages if "think" in message.text]
 
 
 async def test_what_a_provider_wants_back_outlives_a_restart(harness: Harness) -> None:
@@ -343,7 +343,7 @@ async def test_what_a_provider_wants_back_outlives_a_restart(harness: Harness) -
     harness.script = [Say("found")]
     await harness.start()
     await harness.settled()
-    [call] = harness.stage.requests[-1].messages[1].tool_calls
+    [call] = harness.agent.requests[-1].messages[1].tool_calls
     assert call.opaque == opaque
 
 
@@ -356,7 +356,7 @@ async def test_history_is_told(harness: Harness) -> None:
     harness.script = [Say("the second answer")]
     harness.say("@helper second", root=first)
     await harness.settled()
-    texts = [message.text for message in harness.stage.requests[-1].messages]
+    texts = [message.text for message in harness.agent.requests[-1].messages]
     assert "first" in texts[0]
     assert texts[1] == "the first answer"
     assert "second" in texts[2]
@@ -374,7 +374,7 @@ async def test_a_journal_that_fails_fails_the_account_only(harness: Harness, log
     await harness.settled()
     assert harness.answers() == [WORDS]
     assert await harness.state(question) == "delivered"
-    assert logbook.said("the journal failed")
+    assert logbook.find("the journal failed")
 
 
 @pytest.mark.slow
@@ -384,12 +384,12 @@ async def test_a_journal_that_keeps_failing_uses_up_no_attempts(harness: Harness
     harness.script = [Say(WORDS, delay=0.5)]
     question = harness.say("@helper count")
     for _ in range(12):
-        await harness.until(lambda: harness.stage.open, within=120)
+        await harness.until(lambda: harness.agent.open, within=120)
         harness.journal.execute("PRAGMA query_only = ON")
-        await harness.until(lambda: not harness.stage.open, within=120)
+        await harness.until(lambda: not harness.agent.open, within=120)
         harness.journal.execute("PRAGMA query_only = OFF")
     await harness.settled()
-    assert len(harness.stage.requests) > 8
+    assert len(harness.agent.requests) > 8
     assert harness.answers() == [WORDS]
     assert await harness.state(question) == "delivered"
-    assert logbook.said("the journal failed")
+    assert logbook.find("the journal failed")

@@ -12,7 +12,7 @@ _END = b"\r\n\r\n"
 
 
 @define(eq=False)
-class Front:
+class WebsocketProxy:
     """`answer` is given to requests for the WebSocket instead of asking the server. Without `upgrades` the request is
     passed on without its upgrade; `seconds` of silence end a WebSocket. `date` replaces that header of answers.
     """
@@ -62,24 +62,24 @@ class Front:
 
 
 @contextmanager
-def a_front(url: str) -> Generator[Front, None, None]:
+def open_websocket_proxy(url: str) -> Generator[WebsocketProxy, None, None]:
     """A proxy before the server at `url`, until the block ends."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     listener = socket.create_server(("127.0.0.1", 0))
-    front = Front((host, int(port)), url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    proxy = WebsocketProxy((host, int(port)), url=f"http://127.0.0.1:{listener.getsockname()[1]}")
     threads: list[threading.Thread] = []
 
     def accept() -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                threads.append(threading.Thread(target=front.serve, args=(client,), daemon=True))
+                threads.append(threading.Thread(target=proxy.serve, args=(client,), daemon=True))
                 threads[-1].start()
 
     accepting = threading.Thread(target=accept)
     accepting.start()
     try:
-        yield front
+        yield proxy
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
