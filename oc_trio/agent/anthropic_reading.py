@@ -10,13 +10,13 @@ from typing import Any
 from attrs import define, field
 
 from oc_trio.agent import shapes
+from oc_trio.agent.answer_text import AnswerText
 from oc_trio.agent.plain_chunks import message_text
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.sse import ServerSentEvent
-from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
-from oc_trio.core.text import SurrogateJoiner, clean_value, joined
+from oc_trio.core.text import clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
 BLOCKS = "blocks"  # the key of an answer's blocks in `Opaque.message`
@@ -61,9 +61,7 @@ class MessageReader:
         self._taken = taken
         self._order: list[_Block] = []
         self._at: dict[int, _Block] = {}
-        self._splitter = ThinkSplitter()
-        self._halves, self._thought_halves = SurrogateJoiner(), SurrogateJoiner()
-        self._text: list[str] = []
+        self._text = AnswerText()
         self._usage = Usage()
         self.finish_reason = ""
         self.stopped = False
@@ -97,25 +95,21 @@ class MessageReader:
         return ()
 
     def end(self) -> tuple[TextDelta | Thinking, ...]:
-        """The rest that was buffered. An unclosed thought in tags becomes the answer where there is no other text."""
-        rest = self._halves.end()
-        events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
-        texts = [event for event in events if isinstance(event, TextDelta)]
-        # Cut off in the middle of thinking, it is no answer; ended by itself, the model only forgot the closing tag.
-        if self.empty and not texts and self.finish_reason != "max_tokens" and (thought := self._splitter.unclosed()):
-            events.append(TextDelta(thought))
-        return self._keep(events)
+        """The rest that was buffered."""
+        return self._text.end(may_be_thought=not self._has_calls and self.finish_reason != "max_tokens")
 
     @property
     def is_thinking(self) -> bool:
         """Whether a thought in tags is open, which becomes the answer if nothing else comes."""
-        return bool(self._splitter.unclosed())
+        return self._text.is_thinking
 
     @property
     def empty(self) -> bool:
-        return not any(text.strip() for text in self._text) and not any(
-            block.kind == "tool_use" for block in self._order
-        )
+        return self._text.is_blank and not self._has_calls
+
+    @property
+    def _has_calls(self) -> bool:
+        return any(block.kind == "tool_use" for block in self._order)
 
     def answer(self) -> ModelResponse:
         note = {"max_tokens": CUT_SHORT, "model_context_window_exceeded": CUT_SHORT, "refusal": FILTERED}
@@ -138,7 +132,7 @@ class MessageReader:
             elif (raw := _block_to_send_back(block)) is not None:
                 sent_back.append(raw)
         calls_to_send = with_opaque_fields(calls, self._provider, {BLOCKS: sent_back})
-        return ModelResponse("".join(self._text), calls_to_send, self._usage, note.get(self.finish_reason, ""))
+        return ModelResponse(self._text.text, calls_to_send, self._usage, note.get(self.finish_reason, ""))
 
     def _whole(self, message: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         events: list[TextDelta | Thinking] = []
@@ -195,17 +189,11 @@ class MessageReader:
         if not text:
             return ()
         block.parts.append(text)
-        text = self._halves.feed(text)
-        return self._keep(list(self._splitter.feed(text)) if text else [])
+        return self._text.feed(text)
 
     def _thinking_delta(self, block: _Block, text: str) -> tuple[TextDelta | Thinking, ...]:
         block.parts.append(text)
-        text = self._thought_halves.feed(text)
-        return (Thinking(text),) if text else ()
-
-    def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
-        self._text += [event.text for event in events if isinstance(event, TextDelta)]
-        return tuple(events)
+        return self._text.feed_thought(text)
 
     def _count(self, usage: object, model: object) -> None:
         counts = shapes.mapping(usage)

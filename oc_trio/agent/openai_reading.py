@@ -9,13 +9,13 @@ from typing import Any
 from attrs import evolve
 
 from oc_trio.agent import shapes
+from oc_trio.agent.answer_text import AnswerText
 from oc_trio.agent.plain_chunks import completion_chunk
 from oc_trio.agent.sse import ServerSentEvent
-from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.agent.tool_calls import ToolCallReader
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MAX_EXTRA, ModelResponse, with_opaque_fields
 from oc_trio.core.json_body import has_more_values
-from oc_trio.core.text import SurrogateJoiner, clean, clean_value, joined
+from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
 # Fields of a message that we read; all others go back with the results of its tool calls.
@@ -44,9 +44,7 @@ class CompletionReader:
     def __init__(self, provider: str = "", tools: Collection[str] = (), taken: Collection[str] = ()) -> None:
         self._provider = provider
         self._taken = taken
-        self._splitter = ThinkSplitter()
-        self._text: list[str] = []
-        self._halves, self._thought_halves = SurrogateJoiner(), SurrogateJoiner()
+        self._text = AnswerText()
         self._calls = ToolCallReader(tools)
         self._extra: dict[str, Any] = {}
         self._extra_texts: dict[str, list[str]] = {}
@@ -60,8 +58,7 @@ class CompletionReader:
             return None
         if chunk.model and chunk.model != self._usage.model:
             self._usage = evolve(self._usage, model=shapes.name(chunk.model) or self._usage.model)
-        text = self._halves.feed(chunk.text)
-        return self._keep([*self._splitter.feed(text)]) if text else ()
+        return self._text.feed(chunk.text)
 
     def feed(self, chunk: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         """Read one chunk, or one whole completion from a server that doesn't stream."""
@@ -80,42 +77,30 @@ class CompletionReader:
         self._keep_extra({key: value for key, value in delta.items() if key not in _READ})
         text, thought = shapes.text_and_thinking(delta.get("content"))
         thought = shapes.text(delta.get("reasoning_content")) or shapes.text(delta.get("reasoning")) or thought
-        events: list[TextDelta | Thinking] = []
-        if thought := self._thought_halves.feed(thought):
-            events.append(Thinking(thought))
-        if text := self._halves.feed(text or shapes.text(delta.get("refusal"))):
-            events += self._splitter.feed(text)
+        thoughts = self._text.feed_thought(thought)
+        texts = self._text.feed(text or shapes.text(delta.get("refusal")))
         self._calls.feed(shapes.items(delta.get("tool_calls")))
         self._calls.feed(shapes.items(delta.get("function_call")))
-        return self._keep(events)
+        return (*thoughts, *texts)
 
     def end(self) -> tuple[TextDelta | Thinking, ...]:
-        """The rest that was buffered. An unclosed thought becomes the answer where there is no other text."""
-        rest = self._halves.end()
-        events = [*(self._splitter.feed(rest) if rest else ()), *self._splitter.end()]
-        texts = [event for event in events if isinstance(event, TextDelta)]
-        if self.empty and not texts and self.finish_reason != "length" and (thought := self._splitter.unclosed()):
-            events.append(TextDelta(thought))
-        return self._keep(events)
+        """The rest that was buffered."""
+        return self._text.end(may_be_thought=not self._calls and self.finish_reason != "length")
 
     @property
     def is_thinking(self) -> bool:
         """Whether a thought in tags is open, which becomes the answer if nothing else comes."""
-        return bool(self._splitter.unclosed())
+        return self._text.is_thinking
 
     @property
     def empty(self) -> bool:
-        return not self._calls and not any(text.strip() for text in self._text)
+        return not self._calls and self._text.is_blank
 
     def answer(self) -> ModelResponse:
         note = {"length": CUT_SHORT, "content_filter": FILTERED}.get(self.finish_reason, "")
         calls = self._calls.requested_calls(self._taken)
         calls = with_opaque_fields(calls, self._provider, self._sent_back() if calls else {})
-        return ModelResponse("".join(self._text), calls, self._usage, note)
-
-    def _keep(self, events: list[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
-        self._text += [event.text for event in events if isinstance(event, TextDelta)]
-        return tuple(events)
+        return ModelResponse(self._text.text, calls, self._usage, note)
 
     def _keep_extra(self, delta: Mapping[str, Any]) -> None:
         """Unknown fields: texts and lists come in pieces and are joined; of other values the last one counts."""

@@ -8,7 +8,7 @@ from oc_trio.core.entities import Channel
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, PayloadError
 from oc_trio.ids import ChannelId, TeamId, UserId
-from oc_trio.mattermost.rest.pages import MAX_PAGES, PER_PAGE, all_pages, id_list, rows
+from oc_trio.mattermost.rest.pages import MAX_PAGES, PER_PAGE, member_ids, rows
 from oc_trio.mattermost.rest.paths import segment
 from oc_trio.mattermost.transport import Transport
 
@@ -49,14 +49,7 @@ class ChannelsApi:
 
     async def members(self, channel_id: ChannelId) -> tuple[UserId, ...]:
         """The ids of all members, page by page."""
-        path = f"/channels/{segment(channel_id)}/members"
-
-        async def page(number: int) -> list[UserId]:
-            params = {"page": number, "per_page": PER_PAGE}
-            answer = await self.transport.request("GET", path, params=params)
-            return [UserId(user_id) for user_id in id_list(rows(answer, path), "user_id", path)]
-
-        return tuple(await all_pages(page))
+        return await member_ids(self.transport, f"/channels/{segment(channel_id)}/members")
 
     async def has_member(self, channel_id: ChannelId, user_id: UserId) -> bool:
         """Whether a user is in a channel. Raises MattermostRejected where the account may not know."""

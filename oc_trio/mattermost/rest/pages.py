@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from oc_trio.errors import PayloadError
+from oc_trio.ids import UserId
+from oc_trio.mattermost.transport import Transport
 
 PER_PAGE = 200  # the server cuts larger pages to this
 # A server that never ends must not keep us reading for ever.
@@ -43,3 +45,14 @@ def id_list(objects: list[dict[str, Any]], key: str, what: str) -> list[str]:
     if not all(isinstance(one, str) and one for one in ids):
         raise PayloadError(f"{what}: a row without {key}")
     return [str(one) for one in ids]
+
+
+async def member_ids(transport: Transport, path: str) -> tuple[UserId, ...]:
+    """The ids of all members of what `path` lists, page by page."""
+
+    async def page(number: int) -> list[UserId]:
+        params = {"page": number, "per_page": PER_PAGE}
+        answer = await transport.request("GET", path, params=params)
+        return [UserId(user_id) for user_id in id_list(rows(answer, path), "user_id", path)]
+
+    return tuple(await all_pages(page))

@@ -7,7 +7,7 @@ from attrs import frozen
 from oc_trio.core.decode_entities import decode_team, decode_user
 from oc_trio.core.entities import Team, User
 from oc_trio.ids import TeamId, UserId
-from oc_trio.mattermost.rest.pages import PER_PAGE, all_pages, id_list, many, rows
+from oc_trio.mattermost.rest.pages import many, member_ids
 from oc_trio.mattermost.rest.paths import segment
 from oc_trio.mattermost.transport import Transport
 
@@ -70,11 +70,4 @@ class TeamsApi:
 
     async def members(self, team_id: TeamId) -> tuple[UserId, ...]:
         """The ids of all members, page by page."""
-        path = f"/teams/{segment(team_id)}/members"
-
-        async def page(number: int) -> list[UserId]:
-            params = {"page": number, "per_page": PER_PAGE}
-            answer = await self.transport.request("GET", path, params=params)
-            return [UserId(user_id) for user_id in id_list(rows(answer, path), "user_id", path)]
-
-        return tuple(await all_pages(page))
+        return await member_ids(self.transport, f"/teams/{segment(team_id)}/members")

@@ -155,7 +155,6 @@ class _Check:
                 return False
 
         expected = ExpectedRequest(EndpointKind.COMMAND, self.plan.command_paths[0], nonce, is_genuine)
-        left = ""
         try:
             trip = await self._made(
                 "command",
@@ -164,12 +163,7 @@ class _Check:
                 lambda: self.api.commands.execute(self.channel, team_id, f"/{trigger} {nonce}"),
             )
         finally:
-            # Also when the check is cancelled: nobody else knows of the command.
-            with trio.move_on_after(REMOVE_SECONDS, shield=True):
-                try:
-                    await self.api.commands.delete(made.id)
-                except MattermostError as problem:
-                    left = f"/{trigger}: {problem}"
+            left = await _removed(f"/{trigger}", lambda: self.api.commands.delete(made.id))
         return evolve(trip, left_behind=left)
 
     async def button(self) -> RoundTrip:
@@ -199,16 +193,10 @@ class _Check:
         except MattermostError as problem:
             return _not_tried(self.account.id, "button", url, problem)
         expected = ExpectedRequest(EndpointKind.CLICK, self.plan.click_path, nonce, is_genuine)
-        left = ""
         try:
             trip = await self._made("button", url, expected, lambda: self.api.posts.press(post.id, action))
         finally:
-            # Also when the check is cancelled: nobody else knows of the post.
-            with trio.move_on_after(REMOVE_SECONDS, shield=True):
-                try:
-                    await self.api.posts.delete(post.id)
-                except MattermostError as problem:
-                    left = f"post {post.id}: {problem}"
+            left = await _removed(f"post {post.id}", lambda: self.api.posts.delete(post.id))
         return evolve(trip, left_behind=left)
 
     async def _made(
@@ -259,3 +247,14 @@ def _outcome(expected: ExpectedRequest, *, failed: bool, code: str) -> RoundTrip
     # Mattermost's ids for an integration that could not be called; any other refusal came before the call.
     called = code.startswith(("api.command.execute_command.failed", "api.post.do_action.action_integration"))
     return RoundTripOutcome.NO_ANSWER if called or not code else RoundTripOutcome.NOT_TRIED
+
+
+async def _removed(name: str, remove: Callable[[], Awaitable[None]]) -> str:
+    """Why what a check has made could not be removed, with its name; empty if it was."""
+    # Also when the check is cancelled: nobody else knows of it.
+    with trio.move_on_after(REMOVE_SECONDS, shield=True):
+        try:
+            await remove()
+        except MattermostError as problem:
+            return f"{name}: {problem}"
+    return ""
