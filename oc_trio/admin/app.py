@@ -63,6 +63,7 @@ _HEADERS = [
     (b"referrer-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
 ]
+# The status is wanted most where the journal hangs, and says so then.
 _JOURNAL_SECONDS = 2.0
 # Counting the journal's rows reads all of them: a page that is watched does it so often.
 _COUNT_EVERY_MS = 10_000

@@ -17,9 +17,12 @@ from oc_trio.admin.tables import PageView, changes
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 
+# Of one audience, operators or everybody: more readers of a status page than that are a mistake.
 MAX_CLIENTS = 8
+# More events than that are longer to read than a fresh snapshot.
 CLIENT_EVENTS = 16
 TICK_SECONDS = 0.5
+# Proxies end a stream that is silent for a minute, as a rule.
 HEARTBEAT_SECONDS = 15.0
 # Browsers connect again by themselves after so many milliseconds.
 RETRY_MS = 2000

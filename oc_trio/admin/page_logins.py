@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
+# A working day.
 LOGIN_SECONDS = 12 * 3600
 MAX_LOGINS = 32
 

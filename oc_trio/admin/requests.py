@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_BODY = 16 * 1024
+# A form of the page has a few short fields; what takes longer or has more keeps the server busy.
 BODY_SECONDS = 10.0
 _MAX_FIELDS = 32
 _FORM = "application/x-www-form-urlencoded"

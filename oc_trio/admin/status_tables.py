@@ -21,6 +21,7 @@ _TONES_OF_FACTS = (
     (re.compile(r"(?:^|\.)error$|^second_gateway\.\d+\.text$|^problems$"), "bad"),
     (re.compile(r"(?:^|\.)(?:missing|refused)$"), "mild"),
 )
+# In 2001: a smaller number is no time in milliseconds, whatever its name.
 _EARLIEST_TIME_MS = 1_000_000_000_000
 
 

@@ -16,6 +16,7 @@ from oc_trio.errors import CallbackRefused
 # What a check calls its command, and the field of its button's context.
 TRIGGER, NONCE_FIELD = "oc_check_", "oc_trio_check"
 MARKS = (TRIGGER.encode(), NONCE_FIELD.encode())
+# For people who look for a mistyped path.
 _MOST_STRAYS = 5
 _PATH = 120
 # Mattermost shows nobody anything for these bodies.

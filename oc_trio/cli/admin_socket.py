@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from oc_trio.config.load import Loaded
 
+# A gateway answers in milliseconds, or it hangs.
 _SECONDS = 5.0
 _NONE_RUNNING = "no gateway is running"
 

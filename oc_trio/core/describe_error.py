@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+# Causes of causes; a chain may even lead back to its beginning.
 _DEPTH = 8
 
 

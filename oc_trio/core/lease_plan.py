@@ -93,6 +93,7 @@ def assign(membership: Membership) -> dict[AccountId, str]:
         least = min((name for name in able if account in able[name].accounts), key=lambda name: len(loads[name]))
         assigned[account] = least
         loads[least].append(account)
+    # Each path makes the loads more even, so this comes to an end.
     while path := _relieving_path(able, loads, leases):
         for account, giver, taker in path:
             loads[giver].remove(account)
@@ -121,6 +122,7 @@ def _relieving_path(
                         waiting.append(taker)
         # By load, then by the number of moves.
         least = min(reached, key=lambda name: len(loads[name]))
+        # A difference of one would only be turned around.
         if len(loads[most]) - len(loads[least]) >= 2:
             path = list[tuple[AccountId, str, str]]()
             while least != most:

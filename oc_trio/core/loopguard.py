@@ -8,6 +8,7 @@ from attrs.validators import ge
 
 from oc_trio.ids import ChannelId, UserId
 
+# For memory. A pair that is forgotten gets another budget.
 _MAX_PAIRS = 1000
 
 

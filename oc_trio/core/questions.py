@@ -21,6 +21,7 @@ QUESTION_ID = "question_id"
 OPTION_INDEX = "option_index"
 
 MAX_OPTIONS = 25
+# More options than that become a menu.
 _MAX_BUTTONS = 4
 _DIALOG_TITLE = 24  # Mattermost's limit for a dialog's title, in characters
 

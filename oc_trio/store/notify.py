@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LEASES = "leases"
 RELAYED = "relayed"
 
+# Until then nothing is missed: whoever is told by notices also looks by itself, less often.
 RECONNECT_SECONDS = 2.0
 # A connection that has gone silent is found by asking on it.
 PING_SECONDS = 15.0

@@ -35,6 +35,7 @@ from oc_trio.telemetry.tracing import NOTHING, Attributes, Span, Tracer
 
 T = TypeVar("T")
 
+# The defaults of OpenTelemetry's own exporters: OTEL_BSP_SCHEDULE_DELAY and OTEL_METRIC_EXPORT_INTERVAL.
 EXPORT_SECONDS = 5.0
 METRICS_SECONDS = 60.0
 # The longest that a stop waits for a collector.

@@ -16,6 +16,7 @@ from oc_trio.core.json_body import MAX_DEPTH_LENIENT, BadJson, read_lenient
 from oc_trio.core.text import clean
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 
+# Characters of a server's text in an error of ours; of a page's title.
 _PREFIX = 300
 _HEAD = 4_096  # bytes in which a page has its title
 _TITLE = 80
