@@ -21,6 +21,7 @@ from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
 from oc_trio.core.backoff import exponential
 from oc_trio.core.describe_error import describe_error
+from oc_trio.core.exception_groups import leaves
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values
 from oc_trio.core.turn_events import ToolStatus
 from oc_trio.errors import ConfigError, Problem
@@ -176,7 +177,7 @@ class ToolServer:
         """The error on one line, bounded, without the server's secrets; an invalid answer is not quoted."""
         from pydantic import ValidationError
 
-        cause = _innermost(exc)
+        cause = next(leaves(exc))
         if isinstance(cause, ValidationError):
             return f"it answered with something that is no {cause.title}, as MCP has it"
         return self._endpoint.clean(describe_error(exc, max_chars=None))
@@ -287,15 +288,9 @@ async def _outcome(run: Callable[[], Awaitable[T]]) -> T | Exception:
     return problem
 
 
-def _innermost(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    return exc
-
-
 def _kind(exc: Exception) -> str:
     """The type of the error, and MCP's code where it has one."""
-    cause = _innermost(exc)
+    cause = next(leaves(exc))
     code = getattr(getattr(cause, "error", None), "code", None)
     return type(cause).__name__ + (f" {code}" if isinstance(code, int) else "")
 
@@ -307,7 +302,7 @@ def _is_connection_loss(exc: Exception) -> bool:
     from mcp import MCPError
     from mcp.types import CONNECTION_CLOSED
 
-    cause = _innermost(exc)
+    cause = next(leaves(exc))
     if isinstance(cause, MCPError):
         # An HTTP server that was restarted does not know our session any more, and answers with this text.
         return cause.error.code == CONNECTION_CLOSED or "Session terminated" in str(cause)

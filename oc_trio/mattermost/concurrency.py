@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import trio
 
+from oc_trio.core.exception_groups import first_leaf
 from oc_trio.errors import MattermostError
 
 T = TypeVar("T")
@@ -38,7 +39,4 @@ async def run_bounded(job: Callable[[T], Awaitable[None]], items: Iterable[T], a
 def sole_mattermost_error(group: ExceptionGroup[Exception]) -> MattermostError | None:
     """The first MattermostError of a group that holds nothing else."""
     matching, others = group.split(MattermostError)
-    first: BaseException | None = None if others is not None else matching
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first if isinstance(first, MattermostError) else None
+    return None if matching is None or others is not None else first_leaf(matching)

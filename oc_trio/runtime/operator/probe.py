@@ -5,6 +5,7 @@ from attrs import frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
+from oc_trio.core.exception_groups import leaves
 from oc_trio.errors import OcTrioError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
@@ -46,11 +47,6 @@ async def _probe(loaded: Loaded, account: Account, seconds: float) -> Probe:
             async with open_outbound_client(loaded, account, await dependencies_for(account)) as outbound:
                 bot, problem = outbound.user.username, ""
         except* OcTrioError as group:
-            problem = "; ".join(map(str, _leaves(group)))
+            # The client runs tasks of its own, so that errors come in groups.
+            problem = "; ".join(map(str, leaves(group)))
     return Probe(name, account.base_url, bot, problem)
-
-
-def _leaves(failure: BaseException) -> list[BaseException]:
-    if isinstance(failure, BaseExceptionGroup):
-        return [leaf for each in failure.exceptions for leaf in _leaves(each)]
-    return [failure]

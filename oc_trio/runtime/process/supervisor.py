@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
+from oc_trio.core.exception_groups import leaves
 from oc_trio.errors import FenceRefused, LeaseLost, OcTrioError, RowRefused, StoreError, StoreUnusable
 from oc_trio.ids import AccountId
 from oc_trio.lease import Lease
@@ -133,7 +134,7 @@ class AccountSupervisor:
             except Exception as problem:
                 if _is_unusable(problem):
                     raise  # no restart of the account repairs the journal: the gateway ends
-                if any(isinstance(cause, (FenceRefused, LeaseLost)) for cause in _causes(problem)):
+                if any(isinstance(cause, (FenceRefused, LeaseLost)) for cause in leaves(problem)):
                     running.lease.lose("another process serves the account by now")
                 if not running.lease.is_sure:
                     return
@@ -146,7 +147,7 @@ class AccountSupervisor:
                 await running.drain.requested.wait()
 
     def _note_failure(self, account: AccountId, problem: Exception, wait: float) -> None:
-        causes = tuple(_causes(problem))
+        causes = tuple(leaves(problem))
         error_text = "; ".join(dict.fromkeys(map(in_words, causes)))
         is_foreign = any(not isinstance(cause, OcTrioError) for cause in causes)
         self.metrics.restarts.labels(account).inc()
@@ -167,17 +168,8 @@ def is_journal_failure(problem: BaseException) -> bool:
 
     A row that a working journal refuses for what it holds (`RowRefused`) is such a defect.
     """
-    return all(isinstance(cause, StoreError) and not isinstance(cause, RowRefused) for cause in _causes(problem))
+    return all(isinstance(cause, StoreError) and not isinstance(cause, RowRefused) for cause in leaves(problem))
 
 
 def _is_unusable(problem: BaseException) -> bool:
-    return any(isinstance(cause, StoreUnusable) for cause in _causes(problem))
-
-
-def _causes(problem: BaseException) -> Iterable[BaseException]:
-    """The exceptions in a group and in the groups inside it; a single exception is its own cause."""
-    if isinstance(problem, BaseExceptionGroup):
-        for inner in problem.exceptions:
-            yield from _causes(inner)
-    else:
-        yield problem
+    return any(isinstance(cause, StoreUnusable) for cause in leaves(problem))

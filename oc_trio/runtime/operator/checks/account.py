@@ -9,6 +9,7 @@ from attrs import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel, Team
+from oc_trio.core.exception_groups import first_leaf
 from oc_trio.errors import MattermostError, MattermostRejected, StoreError
 from oc_trio.mattermost.address_guard import AddressRefused
 from oc_trio.runtime.account.dependencies import Dependencies
@@ -30,6 +31,7 @@ from oc_trio.runtime.process.locations import journal_location, state_problem
 from oc_trio.runtime.tools.skills import find_skills
 from oc_trio.store.store import open_store
 
+# For a few requests to the server: somebody waits for the report.
 _SECONDS = 10.0
 _MOST_NAMED = 8
 
@@ -62,7 +64,7 @@ class AccountCheck:
                 found += await self._parts(outbound, account, dependencies, teams, channels)
         # The client runs tasks of its own, so what goes wrong comes out as a group.
         except* (MattermostError, trio.TooSlowError) as group:
-            problem = _first(group)
+            problem = first_leaf(group)
         if problem is None:
             return found
         return [*found, await _unreachable(account, problem, dependencies)]
@@ -91,6 +93,7 @@ class AccountCheck:
         with trio.fail_after(_SECONDS):
             skipped = await self.commands.check(outbound.api, account, outbound.user.id, teams)
         for sentence in skipped:
+            # The sentences of `core.command_shares` have what to do behind a semicolon.
             what, _, fix = sentence.partition("; ")
             found.append(Finding(Level.WARNING, f"slash commands of {account.id}", what, "slash.taken", fix))
         found += await check_ids(self.loaded, account, outbound.api, teams, channels)
@@ -109,11 +112,6 @@ class AccountCheck:
             return []
         fix = "stop the other gateway, or give this one a bot of its own"
         return [Finding(Level.FAILED, f"bot of {outbound.account}", text, "bot.second", fix) for text in sentences]
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    one = group.exceptions[0]
-    return _first(one) if isinstance(one, BaseExceptionGroup) else one
 
 
 async def _unreachable(account: Account, problem: BaseException, dependencies: Dependencies) -> Finding:

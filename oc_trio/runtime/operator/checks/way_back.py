@@ -19,6 +19,7 @@ from oc_trio.callbacks.refusals import SAME_MACHINE
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.describe_error import describe_error
+from oc_trio.core.exception_groups import first_leaf
 from oc_trio.core.netguard import Address, Zone, classify
 from oc_trio.core.sourceip import parse_address
 from oc_trio.errors import CallbackListenFailed
@@ -34,6 +35,7 @@ from oc_trio.runtime.operator.running_gateway import GatewaySilent, ask_gateway
 from oc_trio.runtime.process.locations import admin_socket
 from oc_trio.telemetry.metrics import Metrics
 
+# For what this machine can see by itself, with the cause of a failed trip known by then.
 _LOOK_SECONDS = 5.0
 _TIMEOUT_SECONDS = 25.0  # Mattermost gives up after 30: by then it was no refusal but silence
 _NAMES = {"command": ("slash", "slash commands"), "button": ("button", "buttons")}
@@ -79,18 +81,15 @@ async def _trips(
     try:
         return await _made_here(port, loaded, dependencies)
     except* CallbackListenFailed as group:
-        failure = first_of(group)
+        failure = first_leaf(group)
     assert failure is not None, "the group was not empty"
     raise failure
 
 
-def first_of(group: BaseExceptionGroup[CallbackListenFailed]) -> CallbackListenFailed:
-    one = group.exceptions[0]
-    return first_of(one) if isinstance(one, BaseExceptionGroup) else one
-
-
 async def _asked_of_gateway(socket: Path, accounts: int) -> tuple[RoundTrip, ...] | None:
     """The running gateway's round trips; None where none is running. Raises GatewaySilent."""
+    # Each account has two trips with their removal: `TRIP_SECONDS` and `REMOVE_SECONDS` of
+    # `runtime.account.round_trips`.
     answer = await ask_gateway(socket, "POST", "/round-trips.json", seconds=30.0 + 100.0 * max(accounts, 1))
     if answer is None:
         return None
@@ -127,6 +126,7 @@ async def _looks(trips: Sequence[RoundTrip], context: ssl.SSLContext | None) -> 
                 with trio.fail_after(_LOOK_SECONDS):
                     response = await http.get(url)
                 status = response.status_code
+                # The gateway's endpoints take POST alone; so that answer is most likely its own.
                 looks[url] = "405, as it should" if status == 405 else f"{status}, where 405 was expected"
             except (httpx.HTTPError, httpx.InvalidURL) as problem:
                 looks[url] = f"{_NOTHING} ({describe_error(problem)})"

@@ -13,6 +13,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import ChannelType
+from oc_trio.core.exception_groups import first_leaf
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import MattermostError, MattermostRejected, OcTrioError
 from oc_trio.ids import AccountId, ChannelId, PostId, TeamId, UserId, is_mattermost_id
@@ -92,15 +93,9 @@ async def _each(
                     await ask(account, outbound)
             # Facts are optional: one account's server that fails must not keep the others' from being asked.
             except* OcTrioError as group:
-                facts.problem = f"{account.base_url} could not be asked: {_first(group)}"
+                facts.problem = f"{account.base_url} could not be asked: {first_leaf(group)}"
         if scope.cancelled_caught:
             facts.problem = f"{account.base_url} does not answer within {SECONDS:g} s"
-
-
-def _first(failure: BaseException) -> BaseException:
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure
 
 
 async def _why_unseen(

@@ -13,6 +13,7 @@ from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.config.load import Loaded
 from oc_trio.core.cron_jobs import ScheduledJob
 from oc_trio.core.cron_runs import JobRun, RunState
+from oc_trio.core.exception_groups import first_leaf
 from oc_trio.core.presentation import Presentation
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentFailed, OcTrioError
@@ -62,7 +63,7 @@ async def run_job_now(
         state = RunState.DELIVERED if sent.is_complete else RunState.FAILED
         ended = evolve(ended, state=state, channel_id=sent.channel_id, posts=sent.posts, reason=problems)
     except* (OcTrioError, EmptyMessage) as group:
-        problem = _first(group)
+        problem = first_leaf(group)
         ended = evolve(ended, reason=str(problem))
     finally:
         ended = evolve(ended, ended_at=dependencies.clock.now_ms())
@@ -70,13 +71,6 @@ async def run_job_now(
         with trio.move_on_after(_RECORD_SECONDS, shield=True):
             await store.cron_runs.record(ended)
     return ended, problem
-
-
-def _first(group: ExceptionGroup[OcTrioError | EmptyMessage]) -> Exception:
-    one: Exception = group
-    while isinstance(one, ExceptionGroup):
-        one = one.exceptions[0]
-    return one
 
 
 async def _post(loaded: Loaded, job: ScheduledJob, dependencies: Dependencies) -> SentPosts:
