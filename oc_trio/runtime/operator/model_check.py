@@ -33,8 +33,10 @@ from oc_trio.ids import AgentId, SessionKey
 from oc_trio.runtime.agents import model_spec
 from oc_trio.runtime.operator.findings import Finding, Level
 
+# A list takes a model server milliseconds; an answer may wait until the model is loaded.
 _SECONDS = 10.0
 _DEEP_SECONDS = 120.0
+# Bytes: more than any list of models has, so that no server fills the memory.
 _LONGEST_LIST = 16 * 1_048_576
 _MAX_NAMED = 12
 _CHAT = "/chat/completions"
@@ -143,6 +145,7 @@ class _ModelList:
         try:
             answer = await self._get(self.base)
             # A refusal of the key shows that the address is right.
+            # A frequent slip: the base URL without its version.
             if answer.ids is None and answer.status not in (401, 403) and self._lacks_version:
                 with_version = below(self.base, "/v1")
                 other = await self._get(with_version)

@@ -39,5 +39,6 @@ def repair_of(text: str) -> Repair | None:
         status = path.lstat()
     except OSError:
         return None
+    # The path comes out of a sentence: nothing that is a link or somebody else's is changed by it.
     is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
     return close_to_others(int(found[1], 8), [path]) if is_ours else None

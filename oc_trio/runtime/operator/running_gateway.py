@@ -29,6 +29,7 @@ async def ask_gateway(socket: Path, method: str, path: str, *, seconds: float) -
         if _is_forbidden(problem):
             why = f"the running gateway may not be asked (at {socket}): run this as its user, or as root"
             raise GatewaySilent(why) from None
+        # Nothing listens at the socket, or there is none: a gateway that ended leaves it behind.
         return None
     except httpx.HTTPError as problem:
         raise GatewaySilent(f"the running gateway does not answer ({describe_error(problem)})") from None

@@ -18,6 +18,7 @@ from oc_trio.store.store import Store
 RECENT_MS = 86_400_000
 # The channels that were used last; one request each.
 MAX_CHANNELS = 20
+# The newest posts of a channel tell as much as all of the last day.
 _PAGE = 60
 
 

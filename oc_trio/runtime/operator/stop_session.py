@@ -18,6 +18,7 @@ async def stop_by_journal(store: Store, session: SessionKey, account: AccountId 
     is_stopped: bool | None = None
     refused = ""
     async with trio.open_nursery() as nursery:
+        # It reads the answer for us; without it nobody would look.
         nursery.start_soon(relay.run)
         try:
             is_stopped = await stop_elsewhere(relay, session, account)

@@ -21,6 +21,7 @@ from oc_trio.ids import AccountId, ChannelId, TeamId, UserId, is_mattermost_id
 from oc_trio.mattermost.client import Api
 from oc_trio.runtime.operator.findings import Finding, Level
 
+# For all ids of an account.
 _SECONDS = 30.0
 _MOST_UNKNOWN = 50  # ids for which the server is asked one by one
 

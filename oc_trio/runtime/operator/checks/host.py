@@ -21,10 +21,12 @@ from oc_trio.runtime.policies import net_policy
 
 _SECONDS = 10.0
 _MOST_DRIFT = 30.0  # seconds
+# What renews certificates does so 30 days before they end, as a rule.
 _FEW_DAYS = 14.0
 UNIT = "oc-trio.service"
 # After the drain: marks on interrupted drafts (10 s), callers in flight (3 s), and closing.
 STOP_RESERVE_SECONDS = 15.0
+# DefaultTimeoutStopSec, unless the machine's system.conf has another one.
 _DEFAULT_STOP_SECONDS = 90.0
 _UNIT_FOLDERS = (
     Path("/etc/systemd/system"),
@@ -53,6 +55,7 @@ async def check_clock(server: MattermostServer, subject: str) -> Finding | None:
 def clock_finding(date: str, now: float, subject: str) -> Finding | None:
     """`date` is the header, whole seconds; `now` is when the answer was made by this machine's clock."""
     try:
+        # The header cuts the fraction off: on average it is half a second more.
         drift = now - (parsedate_to_datetime(date).timestamp() + 0.5)
     except (ValueError, TypeError, OverflowError):
         return None
@@ -178,6 +181,7 @@ def _read_unit(folders: Sequence[Path]) -> tuple[float, str] | None:
 def duration(text: str) -> float | None:
     """Seconds of a time span as systemd writes it: `55s`, `1min 30s`, `90`; infinity for no end; None if unreadable."""
     stripped = text.strip()
+    # systemd takes 0 for no end as well.
     if stripped in ("infinity", "0"):
         return float("inf")
     parts = re.findall(r"([0-9.]+)\s*([a-z]*)", stripped)

@@ -23,6 +23,7 @@ from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan
 from oc_trio.runtime.operator.findings import Finding, Level
 
+# For all that is tried with posts, and for the commands of each team.
 _SECONDS = 20.0
 _REMOVE_SECONDS = 10.0
 _TEXT = "oc_trio checks what it may do. This post will be gone in a moment."
@@ -126,6 +127,7 @@ async def _try_all(outbound: OutboundClient, trial: _Trial) -> None:
         await trial.run("edit", lambda: api.posts.patch(post_id, message=f"{_TEXT} Edited."))
         await trial.run("react", lambda: api.reactions.add(bot, post_id, "white_check_mark"))
     finally:
+        # Also when the check takes too long: nobody else knows of the post.
         with trio.move_on_after(_REMOVE_SECONDS, shield=True):
             await trial.run("delete", lambda: api.posts.delete(post_id))
 
@@ -178,6 +180,7 @@ async def _manage(api: Api, registrar: Registrar, team: Team, new_id: Callable[[
     trigger = TRIGGER + new_id()[:8]
     command = registrar.command(team.id, CommandSpec(trigger, trigger, "Made by a check of oc_trio, removed by it"))
     made: SlashCommand = await api.commands.create(evolve(command, auto_complete=False))
+    # As above, of the command.
     with trio.move_on_after(_REMOVE_SECONDS, shield=True):
         await api.commands.delete(made.id)
 

@@ -73,6 +73,7 @@ def _write_failure(folder: Path) -> OSError | None:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor") as file:
             file.write(bytes(4096))
             file.flush()
+            # Where a disk or a quota is full, some file systems say so only now.
             os.fsync(file.fileno())
     except OSError as problem:
         return problem

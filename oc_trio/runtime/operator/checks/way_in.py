@@ -109,6 +109,7 @@ def _cut(subject: str, seconds: float, problem: MattermostError) -> Finding:
     """It was ended while nothing was said. Only sooner than the heartbeat does that harm a gateway."""
     text = f"ended after {seconds:.0f} s without a word ({problem})"
     fix = "raise the read timeout of the proxy before Mattermost above 60 s: nginx `proxy_read_timeout 600s;`"
+    # A gateway says something with every heartbeat; the 5 s are for its way.
     level = Level.FAILED if seconds < HEARTBEAT_SECONDS + 5.0 else Level.WARNING
     return Finding(level, subject, text, "socket.cut", fix)
 
