@@ -52,7 +52,9 @@ class Lease:
     clock: Callable[[], float] = boot_time
     lost: trio.Event = field(init=False, factory=trio.Event)
     why: str = field(init=False, default="")
+    # By `clock`; before the first renewal the lease is not sure.
     _deadline: float = field(init=False, default=-math.inf)
+    # What runs within `guard` and `hold`, by Trio's clock: each renewal moves their deadlines.
     _scopes: set[trio.CancelScope] = field(init=False, factory=set)
 
     @classmethod

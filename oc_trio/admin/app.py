@@ -99,6 +99,7 @@ class AdminApp:
     addresses: list[str] = field(init=False, factory=list)
     public_feed: Feed = field(init=False)
     operator_feed: Feed = field(init=False)
+    # When the journal was counted last, and the result; when the last warning was logged. Each is empty before.
     _counts: list[tuple[int, dict[str, Any]]] = field(init=False, factory=list)
     _warned: list[int] = field(init=False, factory=list)
 

@@ -65,6 +65,7 @@ class Feed:
 
     compute: Callable[[], Awaitable[PageView]]
     now_ms: Callable[[], int]
+    # At most `MAX_CLIENTS`, in the order of their coming.
     _clients: dict[FeedClient, None] = field(init=False, factory=dict)
     _parts: Mapping[str, Any] = field(init=False, factory=dict)
     _texts: Mapping[str, str] = field(init=False, factory=dict)

@@ -28,6 +28,7 @@ class ThinkSplitter:
     """Feed it deltas split anywhere; it returns what is certain so far."""
 
     def __init__(self) -> None:
+        # What may still become a tag; it is no longer than one.
         self._held = ""
         self._inside = False
         self._speaking = False

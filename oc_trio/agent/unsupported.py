@@ -27,6 +27,7 @@ class Unsupported:
     """The refused parts by model of one provider. All agents of the provider share it."""
 
     provider: str = ""
+    # In memory alone: a restart asks anew, as the server's model may have been exchanged.
     _found: dict[str, RefusedParts] = field(factory=dict, init=False)
 
     def adapt(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class ConnectionLimiter:
 
     limit: int
     _open: dict[HttpConnection, None] = field(init=False, factory=dict)  # in the order in which they began to wait
+    # The times here are of Trio's clock: a flood makes a line of the log a minute.
     _quiet_until: float = field(init=False, default=0.0)
 
     def __len__(self) -> int:

@@ -75,8 +75,10 @@ class EndpointRegistry:
     click_sources: Mapping[AccountId, tuple[Network, ...]] = field(factory=dict)
     hooks: HookEndpoint | None = None
     expected: ExpectedRequests = field(init=False, factory=ExpectedRequests)
+    # By path: accounts may share one, and are told apart by their tokens.
     _commands: dict[str, dict[AccountId, CommandEndpoint]] = field(init=False, factory=dict)
     _clicks: dict[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
+    # Of all accounts of the configuration, also of those that run here: these are registered above, and come first.
     _relayed_commands: Mapping[str, Mapping[AccountId, CommandEndpoint]] = field(init=False, factory=dict)
     _relayed_clicks: Mapping[AccountId, ButtonEndpoint] = field(init=False, factory=dict)
 

@@ -31,6 +31,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
+# Mattermost sends a form of some kilobytes, all of it at once.
 COMMAND_BYTES, COMMAND_SECONDS = 65_536, 5.0
 HOOK_SECONDS = 10.0
 _LOG_EVERY = 5.0  # seconds between two log lines about refusals; the others are counted

@@ -58,6 +58,7 @@ _LOGGED = {"Missing token": "missing _token in context", "Invalid token": "inval
 class RefusalLog:
     """One for the public port."""
 
+    # By the text of the line, of which there are as many as kinds of refusals, not as callers.
     _quiet_until: dict[str, float] = field(init=False, factory=dict)
     _unlogged: dict[str, int] = field(init=False, factory=dict)
 

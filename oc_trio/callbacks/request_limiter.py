@@ -60,6 +60,8 @@ class RequestLimiter:
 
     limits: Limits = Limits()
     _active: dict[Standing, int] = field(init=False, factory=lambda: dict.fromkeys(Standing, 0))
+    # Until when a source is taken for genuine, by its address; the longest quiet one is forgotten beyond
+    # `limits.sources`.
     _known: OrderedDict[str, float] = field(init=False, factory=OrderedDict)
     _sources: OrderedDict[str, _SourceState] = field(init=False, factory=OrderedDict)
 

@@ -39,6 +39,7 @@ class DirectChannels:
     _retry: DirectRetryPolicy
     _random: Callable[[], float]
     _nursery: trio.Nursery
+    # Requests under way, one for each user; those who ask meanwhile wait for it.
     _jobs: dict[UserId, _Opening] = field(factory=dict)
     _cache: OrderedDict[UserId, Channel] = field(factory=OrderedDict)
 

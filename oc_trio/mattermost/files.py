@@ -55,6 +55,7 @@ class FileService:
     """One account's files."""
 
     api: Api
+    # 0 before it was asked for; the time is Trio's.
     _limit: int = 0
     _limit_at: float = 0.0
 

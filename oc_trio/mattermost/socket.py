@@ -87,6 +87,7 @@ class Socket:
     _connection: WebSocketConnection
     _stream: trio.abc.Stream
     lease: Lease
+    # Numbers our actions, of all kinds: replies name them, and the server refuses 0 (tests/contract, ws_actions).
     _actions: int = 0
     _pending_pings: dict[int, trio.Event] = field(factory=dict)
 

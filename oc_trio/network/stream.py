@@ -50,6 +50,7 @@ class PacedStream(trio.abc.Stream):
     stream: trio.abc.Stream
     pacer: ReadPacer
     _is_paced: bool = False
+    # When the last read ended, so that the first one has no pause before it.
     _read_at: float = -math.inf
 
     @contextmanager

@@ -39,6 +39,7 @@ class SecondGatewayAlarm:
     clock: Clock
     metrics: Metrics
     health: Health
+    # The oldest first, `MAX_COUNTED` at most.
     _counted: OrderedDict[PostId, None] = field(init=False, factory=OrderedDict)
     _findings: dict[tuple[Sign, str], SecondGateway] = field(init=False, factory=dict)
 

@@ -67,6 +67,7 @@ class WebConn:
     frozen: bool = False  # a fault: the server takes it for alive, but nothing passes
     wake: Callable[[], None] = _no_wake
     _active: deque[Event | str] = Factory(deque)
+    # Written again first after a resume; then what was written lately, as much as the real server keeps.
     _replay: deque[str] = Factory(deque)
     _dead: deque[tuple[int, str]] = Factory(lambda: deque(maxlen=DEAD_QUEUE))
 

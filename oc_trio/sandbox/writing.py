@@ -64,6 +64,7 @@ class Writing:
         self._posts = posts
         self._views = views
         self._events = events
+        # When each pending_post_id came, and its post; forgotten after `PENDING_MS`, as by the real server.
         self._pending: dict[str, tuple[int, str]] = {}
 
     def create(self, author: UserRecord, draft: PostInput) -> PostRecord:

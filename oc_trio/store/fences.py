@@ -24,6 +24,7 @@ class FenceCheck:
     def __init__(self, driver: Driver, fences: Sequence[Fence | None]) -> None:
         self._driver = driver
         self._accounts = tuple(sorted({fence.account for fence in fences if fence is not None}))
+        # Read, and locked, once for all works of a commit; None before the first of them that needs it.
         self._holders: dict[AccountId, tuple[str, int]] | None = None
 
     def require(self, fence: Fence) -> None:

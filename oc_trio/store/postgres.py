@@ -130,6 +130,7 @@ class PostgresDriver:
         self._limits = limits
         self._connection: _Connection | None = None
         self._begin = b"BEGIN"
+        # An answer did not come, or not whole: what the connection answers next might be about an earlier statement.
         self._is_doubtful = False
 
     def connect(self) -> _Connection:

@@ -56,6 +56,7 @@ class Health:
         self._now_ms = now_ms
         self._clock = clock
         self._accounts: dict[AccountId, AccountHealth] = {}
+        # By subject, the sentences that hold now: what was said before is not logged again.
         self._notes: dict[AccountId, dict[str, tuple[str, ...]]] = {}
         self.phase = "starting"
         self.started_at = now_ms()

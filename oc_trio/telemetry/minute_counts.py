@@ -12,6 +12,7 @@ MINUTES = 60
 class MinuteCounts:
     """Times are milliseconds since the epoch; those that come late (a corrected clock) count in the newest minute."""
 
+    # Minute and count; minutes without any are left out.
     _minutes: deque[list[int]] = field(init=False, factory=lambda: deque(maxlen=MINUTES + 1))
 
     def add(self, now_ms: int) -> None:

@@ -26,6 +26,7 @@ class ModelCalls:
     now_ms: Callable[[], int]
     # Called with the model and whether it answered: "answered" or "failed".
     count: Callable[[str, str], object] = lambda _model, _result: None
+    # As many as the configuration has models: `keep` drops the others.
     _models: dict[str, ModelStatus] = field(init=False, factory=dict)
 
     def ended(self, model: str, error: str) -> None:

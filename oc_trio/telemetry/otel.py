@@ -52,6 +52,7 @@ log = get_logger(part="otel")
 class _OtelSpan(Span):
     def __init__(self, tracer: "OtelTracer", span: trace.Span) -> None:
         self._tracer, self._span = tracer, span
+        # Those that are open: they end with this one.
         self._children: list[_OtelSpan] = []
         self._is_over = False
 

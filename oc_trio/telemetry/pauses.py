@@ -14,6 +14,7 @@ class Pauses:
     """`note` a pause that begins now; `watch` a source that can be asked for the rest of its pause."""
 
     clock: Callable[[], float] = trio.current_time
+    # By `clock`. Pauses that are over are dropped by the next look; there are as many names as models.
     _until: dict[str, float] = field(init=False, factory=dict)
     _watched: dict[str, Callable[[], float]] = field(init=False, factory=dict)
 

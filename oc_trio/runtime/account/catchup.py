@@ -73,8 +73,10 @@ class CatchUp:
     nursery: trio.Nursery
     _second_pass: TaskSlot = field(init=False)
     _policy: CatchUpPolicy = field(init=False)
+    # As many as the bot has channels.
     _channels: defaultdict[ChannelId, _ChannelState] = field(init=False, factory=lambda: defaultdict(_ChannelState))
     _recheck: _RecheckTimer = field(init=False, factory=_RecheckTimer)
+    # The journal is asked once: during this run `_watermarks` sets them itself.
     _knows_began_at: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:

@@ -37,6 +37,7 @@ class Dispatcher:
         self._run_one = run_session
         self._make_session = make_session
         self._sessions: dict[SessionKey, Session] = {}
+        # False from the beginning of a drain, for good.
         self._is_open = True
 
     def __len__(self) -> int:

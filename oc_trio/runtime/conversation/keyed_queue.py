@@ -19,6 +19,7 @@ class KeyedSerialQueue(Generic[T]):
 
     nursery: trio.Nursery
     work: Callable[[T], Awaitable[None]]
+    # A key is here for as long as its task runs, the item in work not included.
     _queues: dict[str, deque[T]] = field(init=False, factory=dict)
 
     def put(self, key: str, item: T) -> None:

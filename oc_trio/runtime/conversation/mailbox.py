@@ -83,6 +83,7 @@ class Mailbox:
     spills: int = 0
     _backlog: Backlog = field(init=False, factory=Backlog)
     _jobs: dict[str, Job] = field(init=False, factory=dict)
+    # Left out of the backlog by the rule `summarize`: the next turn gets a line of each, and they are answered with it.
     _summarised: list[Job] = field(init=False, factory=list)
     # Batches whose turn was interrupted and is resumed; they come before everything else.
     _resumed: deque[tuple[Job, ...]] = field(init=False, factory=deque)

@@ -66,6 +66,7 @@ class Pictures:
     fit: Fit | None = field(factory=installed_fit)
     run: Callable[[Fit, bytes, ImageBounds, trio.CapacityLimiter], Awaitable[Picture]] = in_thread
     limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(_AT_ONCE))
+    # By the picture's hash: what it became, None where it is sent as it is, or why it can't be; last used last.
     _cached: OrderedDict[tuple[bytes, ImageBounds], Picture | str | None] = field(init=False, factory=OrderedDict)
     _bytes: int = field(init=False, default=0)
     _is_lack_logged: bool = field(init=False, default=False)

@@ -95,6 +95,7 @@ class Session:
         # Withdrawals of spilled messages, with their reason: applied when those are reloaded from the journal.
         self._spilled_withdrawals: list[tuple[Callable[[Job], bool], str]] = []
         self._is_open = True
+        # When the last message came, by Trio's clock: debouncing waits from then on.
         self._last_at = 0.0
         self._wakeup = Wakeup()
         self._turn: Running | None = None

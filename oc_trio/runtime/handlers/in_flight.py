@@ -26,6 +26,7 @@ class InFlightRequests:
     """One account's requests in flight; `is_held` says whether this process still serves the account."""
 
     is_held: Callable[[], bool] = lambda: True
+    # One for each request; the guard of the public port bounds how many there are.
     _scopes: set[trio.CancelScope] = field(init=False, factory=set)
     _is_closed: bool = field(init=False, default=False)
     _all_done: trio.Event = field(init=False, factory=trio.Event)

@@ -81,6 +81,7 @@ class Questions:
 
     services: AccountServices
     buttons: ButtonMaker
+    # By the question's id, for as long as its turn waits.
     _waiting: dict[str, _Waiting] = field(init=False, factory=dict)
 
     async def ask(

@@ -81,9 +81,11 @@ class Relay:
     metrics: Metrics
     process: str
     notices: Notices = field(factory=Notices)
+    # By the row's id, for as long as a caller waits; the guard of the public port bounds how many there are.
     _callers: dict[str, _Caller] = field(init=False, factory=dict)
     _handlers: dict[AccountId, Wakeup] = field(init=False, factory=dict)
     _followers: dict[str, Callable[[], object]] = field(init=False, factory=dict)
+    # Those of the last look: a notice stays in the journal for an hour or two, and is followed once.
     _known_notices: frozenset[str] = field(init=False, default=frozenset())
     _to_announce: set[NoticeKind] = field(init=False, factory=set)
     # Requests that were refused while the journal did not answer. The oldest are forgotten: they are done, if at all.

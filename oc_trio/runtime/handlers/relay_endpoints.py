@@ -45,6 +45,7 @@ class JournalCommands:
 
     read: Callable[[], Awaitable[Mapping[AccountId, tuple[SlashCommand, ...]]]]
     _by_account: Mapping[AccountId, tuple[SlashCommand, ...]] = field(init=False, factory=dict)
+    # From when on they may be read again, by Trio's clock.
     _due: float = field(init=False, default=0.0)
     _lock: trio.Lock = field(init=False, factory=trio.Lock)
 

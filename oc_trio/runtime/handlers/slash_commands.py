@@ -98,6 +98,7 @@ class CommandRegistration:
     tried: trio.Event = field(init=False, factory=trio.Event)
     # When commands were taken back, in seconds of Trio's clock.
     _taken_back: list[float] = field(init=False, factory=list)
+    # What the last line of the log said: rounds repeat, and only a change is worth a line.
     _shown: tuple[int, ...] = field(init=False, default=())
     _wakeup: Wakeup = field(init=False, factory=Wakeup)
 

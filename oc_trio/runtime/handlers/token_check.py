@@ -53,7 +53,9 @@ class SlashTokenValidator:
     """One account's; every table is bounded."""
 
     api: Api
+    # Under way now; a second call with the same token waits for the first one's.
     _lookups: dict[_Key, _Lookup] = field(init=False, factory=dict)
+    # Until when a token is refused without a request; the oldest are dropped beyond `MAX_KEPT`, as are buckets.
     _refused: OrderedDict[_Key, float] = field(init=False, factory=OrderedDict)
     _buckets: OrderedDict[CommandId, Bucket] = field(init=False, factory=OrderedDict)
     _quiet_until: float = field(init=False, default=0.0)

@@ -29,6 +29,7 @@ class EventTries:
     """One account's. What is tried may raise `PASSING`, which is not retried here."""
 
     boundary: ErrorBoundary
+    # By Trio's clock, of any event: who is hurried by it is not the same event.
     _given_up_at: float = -math.inf
 
     async def run(self, work: Work, part: str, about: About, *, retry: Work) -> Exception | None:

@@ -20,6 +20,7 @@ class CommandCheck:
     """Checks accounts in the order of the configuration: in that order they get the commands."""
 
     loaded: Loaded
+    # Kept from account to account: the first one of the configuration that wants a trigger in a team has it.
     _owners: dict[Slot, AccountId] = field(init=False, factory=dict)
 
     async def check(self, api: Api, account: Account, bot: UserId, teams: Sequence[Team]) -> tuple[str, ...]:

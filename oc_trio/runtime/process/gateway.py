@@ -101,6 +101,7 @@ class Gateway:
     # Accounts whose last run was ended by a failure of the journal, or lost its lease.
     _journal_failed: set[AccountId] = field(init=False, factory=set)
     _refunds: Refunds = field(init=False)
+    # By base URL, and kept when an account is started anew: what the server has said of its limits still holds.
     _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     # None until the accounts have been started.

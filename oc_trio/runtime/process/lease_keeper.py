@@ -77,6 +77,7 @@ class LeaseKeeper:
     plans: dict[AccountId, AccountPlan] = field(factory=dict)
     make_lease: Callable[[Fence, Callable[[], float]], Lease] = Lease
     journal_failed: set[AccountId] = field(factory=set)
+    # From the acquired lease until the account's tasks have ended, which may be after the lease has.
     _held: dict[AccountId, _Held] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     # Something has changed: look now.

@@ -37,6 +37,7 @@ class LeaseStatus:
     metrics: Metrics
     clock: Callable[[], float]
     ready: trio.Event
+    # By `clock`, of failures in a row: one line of the log for all of them.
     _failed_since: float | None = field(init=False, default=None)
     # Who was last logged as serving an account in our place.
     _logged_holder: dict[AccountId, str] = field(init=False, factory=dict)

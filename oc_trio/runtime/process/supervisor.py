@@ -63,6 +63,7 @@ class AccountSupervisor:
     clock: Clock
     health: Health
     metrics: Metrics
+    # Also during the pause before a restart: an account leaves it with its drain or its lease.
     _running: dict[AccountId, _RunningAccount] = field(init=False, factory=dict)
     _is_open: bool = field(init=False, default=True)
 

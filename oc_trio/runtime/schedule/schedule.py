@@ -42,6 +42,7 @@ class Schedule:
     _busy: set[str] = field(init=False, factory=set)
     # What fell due while its job ran is not run afterwards: the time from which on a job's next one counts.
     _since: dict[str, int] = field(init=False, factory=dict)
+    # Jobs of which that was logged.
     _never_due: set[str] = field(init=False, factory=set)
     _is_failing: bool = field(init=False, default=False)
 
