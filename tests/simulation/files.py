@@ -109,7 +109,8 @@ def _of_answer(observed: "Observations", trigger: str, obligation: "ObligationRo
     if Counter(carried + noted) != Counter(wanted):
         yield f"{trigger} should have the files {wanted}, it has {carried} and says that it lacks {noted}"
     for name in noted:
-        if _MISSING not in name and name not in observed.process.file_server.failed and _is_sound(observed):
+        is_refused = _MISSING in name or name in observed.process.file_server.failed
+        if not is_refused and _is_steady(observed):
             yield f"{trigger} lacks {name} although nothing was wrong with it"
     # A crash may take the answer to one upload of each turn with it, and no more: the gateway writes down what it got.
     uploads = [name for name in _uploads(observed) if name in wanted]
@@ -127,9 +128,12 @@ def _uploads(observed: "Observations") -> list[str]:
 def _is_sound(observed: "Observations") -> bool:
     """Whether no request was lost or refused, and no row lost, but for crashes."""
     is_restarted = any(isinstance(intent, RestartServer) for _, intent in observed.plan.intents)
-    return not (
-        observed.plan.has_network_faults or observed.plan.has_bad_disk or is_restarted or observed.scenario.kicks
-    )
+    return _is_steady(observed) and not is_restarted
+
+
+def _is_steady(observed: "Observations") -> bool:
+    """The same, but for restarts of the server, too."""
+    return not (observed.plan.has_network_faults or observed.plan.has_bad_disk or observed.scenario.kicks)
 
 
 def _read(observed: "Observations") -> Iterator[str]:

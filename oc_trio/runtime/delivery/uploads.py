@@ -6,7 +6,9 @@ again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import trio
@@ -23,10 +25,14 @@ from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.fetch import MediaRefused
 from oc_trio.telemetry.log import get_logger
 
-# Calls of one upload while the server is away. A person or a turn waits for them, so there are few.
+# Calls of one upload that fail. A person or a turn waits for them, so there are few.
 _TRIES = 4
+# How long a file of an answer waits for a server that is away, as in a restart: its text can't be posted, either.
+AWAY_SECONDS = 300.0
 # The name of the file with the whole of an answer that is cut in the chat.
 REST_NAME = "answer.md"
+
+T = TypeVar("T")
 
 log = get_logger(part="uploads")
 
@@ -78,8 +84,14 @@ class FileUploader:
         """Upload one file, or say why that can't be done. Raises LeaseLost."""
         name = media.name if isinstance(media, OutgoingFile) else _name(media)
         try:
-            file = media if isinstance(media, OutgoingFile) else await self._open(media, name)
-            return SentFile(await self.upload(channel_id, file))
+            # A file to be fetched needs an answer of the server, too: how large it may be.
+            file = (
+                media
+                if isinstance(media, OutgoingFile)
+                else await self._with_retries(partial(self._open, media, name), AWAY_SECONDS)
+            )
+            upload = partial(self.files.upload, channel_id, file)
+            return SentFile((await self._with_retries(upload, AWAY_SECONDS)).id)
         except LeaseLost:
             raise  # nothing is wrong with the file: whoever serves the account next uploads it
         except (OSError, ValueError, MediaRefused, MattermostError) as problem:  # ValueError: a path with NUL
@@ -91,21 +103,27 @@ class FileUploader:
     async def upload(
         self, channel_id: ChannelId, file: OutgoingFile, on_progress: Callable[[int], None] | None = None
     ) -> FileId:
-        """Upload one file, again where the server is away; `on_progress` gets the bytes sent so far.
+        """Upload one file, with a few tries; `on_progress` gets the bytes sent so far.
 
         An upload whose answer was lost leaves a file that no post uses: trying again is harmless. Raises
         MattermostError, OSError.
         """
-        state = RetryState(MattermostUnavailable, self.retries, self.clock.random.random)
+        upload = partial(self.files.upload, channel_id, file, on_progress=on_progress)
+        return (await self._with_retries(upload)).id
 
-        async def upload() -> FileId:
-            return (await self.files.upload(channel_id, file, on_progress=on_progress)).id
+    async def _with_retries(self, call: Callable[[], Awaitable[T]], away_seconds: float = 0.0) -> T:
+        """The value of `call`; tries count only from the end of `away_seconds` where the server is away."""
+        state = RetryState(MattermostUnavailable, self.retries, self.clock.random.random)
+        waits_until, tries = trio.current_time() + away_seconds, 0
 
         async def give_up(problem: MattermostUnavailable) -> None:
-            if state.failures >= _TRIES:
+            nonlocal tries
+            if trio.current_time() >= waits_until or not _is_away(problem):
+                tries += 1
+            if tries >= _TRIES:
                 raise problem
 
-        return await retrying(upload, state, give_up)
+        return await retrying(call, state, give_up)
 
     async def _is_on_server(self, file: SentFile) -> bool:
         if not file.file_id:
@@ -120,6 +138,11 @@ class FileUploader:
 
     async def _open(self, media: Media, name: str) -> OutgoingFile:
         return await from_path(Path(media.path)) if media.path else await self.media.fetch(media.url, name)
+
+
+def _is_away(problem: MattermostUnavailable) -> bool:
+    """Whether the failure says nothing about the file: no connection, or a proxy that reaches nobody."""
+    return problem.status in (502, 503) if problem.status is not None else not problem.ambiguous
 
 
 def _name(media: Media) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import trio
 
 from oc_trio.agent.scripted import CallTool, Pause, Say, Step
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking
+from oc_trio.runtime.delivery.uploads import AWAY_SECONDS
 from oc_trio.sandbox.request import SandboxResponse
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness
@@ -116,6 +118,26 @@ async def test_a_file_that_the_server_refuses_leaves_the_answer(harness: Harness
     assert "cut off after 2 posts" in harness.answers()[-1]
     assert "The file `answer.md` could not be attached" in harness.answers()[-1]
     assert attached(harness) == []
+
+
+@pytest.mark.parametrize("seconds", [60.0, pytest.param(1000.0, marks=pytest.mark.slow)])
+async def test_a_file_waits_for_a_server_that_is_away(harness: Harness, seconds: float) -> None:
+    """A restart of the server delays words and file; a file does not keep the words back for ever."""
+    await harness.start({"textChunkLimit": 100, "maxAnswerPosts": 2})
+    until = trio.current_time() + seconds
+
+    async def refuse(request: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if request.path.endswith("/files") and trio.current_time() < until:
+            raise httpx.ConnectError("connection refused")
+
+    harness.faults.before_rules.append(refuse)
+    harness.script = [Final("word " * 200)]
+    harness.say("@helper go on")
+    is_there = seconds < AWAY_SECONDS
+    await trio.sleep(2 * min(seconds, AWAY_SECONDS))
+    assert [name for _, name, _ in attached(harness)] == ["answer.md"] * is_there
+    assert ("`answer.md` could not be attached: the server did not take it" in harness.answers()[-1]) != is_there
 
 
 async def test_tokens_of_a_cut_stream_are_estimated(harness: Harness, logbook: Logbook) -> None:
