@@ -221,6 +221,11 @@ def _with_several_gateways(drawn: Plan, rng: random.Random) -> Plan:
     return with_fleet(drawn, rng)
 
 
+def _with_streams(drawn: Plan, rng: random.Random) -> Plan:
+    """The model's server streams what it says; beside more than a few other answers, reads have pauses between them."""
+    return evolve(drawn, other_streams=rng.choice((0, 30, 100, 300)))
+
+
 # A second bot is given its share of what the others add, and a fleet of all that breaks a process.
 ADDITIONS = {
     "files": _with_files,
@@ -236,4 +241,5 @@ ADDITIONS = {
     "jobs": _with_jobs,
     "accounts": _with_second_bot,
     "fleet": _with_several_gateways,
+    "stream": _with_streams,
 }

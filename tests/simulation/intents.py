@@ -259,6 +259,8 @@ class Plan:
     has_second_bot: bool = False
     has_one_agent: bool = False
     treachery: float = 0.0
+    # The model's server streams what it says, beside so many other answers.
+    other_streams: int | None = None
     # Messages that may wait behind a turn, and which gives way to another; 0 for what is the rule.
     cap: int = 0
     drop: str = ""

@@ -21,6 +21,7 @@ from oc_trio.errors import AgentUnavailable
 from tests.simulation.check_history import ModelRequest, model_request_of
 from tests.simulation.files import Readings, media_of
 from tests.simulation.model_output import TOKEN, behind, earlier_texts, heads, messages, number_of
+from tests.simulation.streams import ModelServer
 from tests.simulation.transcript import RunTranscript
 from tests.simulation.treachery import Betrayal, drawn_betrayal
 from tests.simulation.wire import Wire
@@ -43,6 +44,8 @@ class Model:
     is_wordy: bool = False
     has_files: bool = False
     treachery: float = 0.0
+    # Streams its texts, where they are not just there.
+    server: ModelServer | None = None
     offer: Callable[[tuple[str, ...]], Rows] = lambda _tokens: ()
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
@@ -63,7 +66,8 @@ class Model:
     def run(self, request: TurnRequest) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
         betrayal = drawn_betrayal(f"{self.seed} {self.runs}", self.treachery, asked(request), self._betray)
         if betrayal is None:
-            return self._counted(ScriptedAgent(self.script, token_delay=0.0).run(request))
+            scripted = ScriptedAgent(self.script, token_delay=0.0).run(request)
+            return self._counted(scripted if self.server is None else self.server.streamed(scripted))
         if betrayal.is_on_the_wire:
             return self._counted(self._over_the_wire(request, betrayal))
         changed = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))

@@ -75,11 +75,12 @@ _FROM_OWN_SOURCE = (
     "foreign",
     "jobs",
     "fleet",
+    "stream",
 )
 KINDS = (*_FROM_FIRST_SOURCE, *_FROM_SECOND_SOURCE, *_FROM_OWN_SOURCE)
 # How often a kind is drawn; 0.33 for others of the first source. Runs with a blackout or many cancellations take long.
 _LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
-_LIKELY |= dict.fromkeys(_FROM_OWN_SOURCE, 0.12) | {"poison": 0.1, "accounts": 0.1}
+_LIKELY |= dict.fromkeys(_FROM_OWN_SOURCE, 0.12) | {"poison": 0.1, "accounts": 0.1, "stream": 0.25}
 
 
 def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:

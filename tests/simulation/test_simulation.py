@@ -1,5 +1,7 @@
 """A few seeded runs, their replay, and broken gateways that must not get through."""
 
+import re
+
 import pytest
 
 from tests.simulation.broken import BROKEN
@@ -50,6 +52,14 @@ def test_garbage_on_the_wire_replays_exactly() -> None:
     """What a model's server sends, and what the readers make of it, is the same each time."""
     first, again = (simulate(4, kinds=("treacherous", "crash"), detailed=True).transcript for _ in range(2))
     assert "answers over the wire" in first
+    assert first == again
+
+
+def test_streams_are_read_with_pauses() -> None:
+    """Beside many other answers, an answer's tokens come together in a few reads, and a whole run is the same again."""
+    first, again = (simulate(4, kinds=("stream", "crash"), detailed=True).transcript for _ in range(2))
+    counts = [(int(sent), int(reads)) for sent, reads in re.findall(r"sends (\d+) tokens, .* in (\d+) reads", first)]
+    assert sum(reads for _, reads in counts) < sum(sent for sent, _ in counts) / 2
     assert first == again
 
 
