@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PORT = 8065
 KEY_VARIABLE = "OPENAI_API_KEY"
+# Everything is on this machine: a demo that is not up by then has hung.
 READY_SECONDS = 30.0
 
 

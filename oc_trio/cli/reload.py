@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # An account that changes has its drain first: `gateway.drainSeconds`, at most ten minutes without a warning.
 _SECONDS = 660.0
+# An account that was started anew connects and catches up in seconds; after this it is told that it has not yet.
 _LIVE_SECONDS = 15.0
+# Between two looks at the gateway's status: somebody waits.
 _LOOK_SECONDS = 0.1
 _MOST_KEYS = 20
 _ENDED = ("auth_failed", "failed")

@@ -11,9 +11,8 @@ from enum import Enum
 from oc_trio.core.code_fences import CodeFence, fence_after, prose_lines
 from oc_trio.core.tables import header_after, is_header, is_row
 
+# Code points that Mattermost accepts in one post (`PostMessageMaxRunesV2`); more is a 400.
 SERVER_LIMIT = 16_383
-"""Code points that Mattermost accepts in one post (`PostMessageMaxRunesV2`); more is a 400."""
-
 DEFAULT_LIMIT = 4_000
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")

@@ -22,6 +22,7 @@ from oc_trio.core.signing import TOKEN_KEY, verify_context
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import ChannelId, PostId, TeamId, UserId
 
+# A click has the button's context in it, some kilobytes; it comes from the server at once.
 MAX_BODY_BYTES = 65_536
 BODY_SECONDS = 10.0
 SELECTED_OPTION = "selected_option"

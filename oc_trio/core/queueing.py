@@ -84,6 +84,7 @@ class InterruptTurn:
 
 Arrival = StartTurn | SteerTurn | Queued | InterruptTurn
 
+# Of a message that there was no room to queue: the model has to know what it was about, no more.
 _SUMMARY_CHARS = 160
 
 

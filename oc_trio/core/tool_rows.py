@@ -37,6 +37,7 @@ class ToolRow:
 # Tools without rows, because people see their effect anyway.
 _EFFECTS = ("message", "reply", "send", "send_message", "react", "reaction", "typing", "ask_user")
 _SELF_SHOWN = ("progress", "progress_card", "plan", "update_plan")
+# Far more than a draft shows unless told otherwise (`progress.maxLines`, 8).
 MAX_ROWS = 64
 _SILENT = frozenset((*_EFFECTS, *_SELF_SHOWN))
 _SHELLS = frozenset(("exec", "bash", "shell", "sh", "command", "run_command", "terminal", "process"))

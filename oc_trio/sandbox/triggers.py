@@ -9,6 +9,7 @@ from attrs import frozen
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import ApiError
 
+# As the real server with its default settings (tests/contract/README.md, Dialogs).
 LIFE_MS = 30_000
 _PREFIX = "interactive_message.decode_trigger_id"
 

@@ -15,6 +15,7 @@ from oc_trio.store.openclaw_pairing import UnreadableState
 
 _TABLE = "cron_jobs"
 _QUERY = f"SELECT job_id, job_json FROM {_TABLE} ORDER BY sort_order, updated_at, job_id"  # noqa: S608
+# Bytes: far more than a file of jobs has; what is larger is another one.
 _LARGEST = 64 * 1024 * 1024
 
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from oc_trio.telemetry.minute_counts import MinuteCounts
 
+# From the first words of a quick model to a turn with many tools; each bucket is a series for each account and outcome.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 

@@ -13,6 +13,7 @@ from structlog.typing import EventDict
 from oc_trio.core.text import clean
 
 LONGEST = 50_000  # characters of one value: a traceback is shorter, a model's answer may not be
+# Levels of a value in a line of the log; nobody reads deeper, and one that contains itself has to end.
 DEEPEST = 20
 _SHORT = 100
 _LARGEST = 2**63  # larger integers lose digits in readers of JSON logs

@@ -14,6 +14,7 @@ from oc_trio.mattermost.concurrency import run_bounded
 from oc_trio.runtime.delivery.compose import OutboundClient
 from oc_trio.runtime.delivery.targets import Place
 
+# Each team means several pages of its members, from a server that people are using.
 _TEAMS_AT_ONCE = 4
 # The most that the server gives for one search.
 _SEARCHED = 1000

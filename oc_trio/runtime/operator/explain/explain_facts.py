@@ -20,6 +20,7 @@ from oc_trio.ids import AccountId, ChannelId, PostId, TeamId, UserId, is_matterm
 from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
 from oc_trio.runtime.delivery.compose import OutboundClient
 
+# For each account's server: what the journal knows is shown without it.
 SECONDS = 5.0
 
 

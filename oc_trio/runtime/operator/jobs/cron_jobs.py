@@ -34,6 +34,7 @@ from oc_trio.store.cron import CronRun
 from oc_trio.store.cron_jobs import NOT_YET
 from oc_trio.store.store import Store
 
+# A prompt or a message; what is longer was piped in by mistake.
 _LONGEST_TEXT = 100_000
 # How many ids a sentence has.
 _NAMED = 20

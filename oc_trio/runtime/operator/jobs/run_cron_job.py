@@ -26,6 +26,7 @@ from oc_trio.runtime.local_time import time_line
 from oc_trio.store.store import Store
 
 INTERRUPTED = "interrupted"
+# Whoever has pressed Ctrl-C waits for this.
 _RECORD_SECONDS = 5.0
 _FIRST_LOOK_SECONDS = 0.05
 

@@ -16,6 +16,7 @@ from oc_trio.mattermost.transport import Transport, open_server
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.operator.setup.server_address import ServerAddress
 
+# A few requests, of a person who waits at a prompt.
 _SECONDS = 20.0
 
 

@@ -15,6 +15,7 @@ from oc_trio.config.builtin_providers import BUILT_IN
 from oc_trio.config.secrets import Secret
 from oc_trio.runtime.operator.model_check import listed_models
 
+# On this machine, whether anything listens; a server that is there is then asked for its list.
 _LOOK_SECONDS = 1.5
 _LIST_SECONDS = 10.0
 _OLLAMA_PORT = 11434

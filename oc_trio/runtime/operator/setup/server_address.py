@@ -23,10 +23,12 @@ from oc_trio.runtime.account.dependencies import Dependencies
 PING = "/api/v4/system/ping"
 # Behind a server without TLS, where nothing else is said; the others are those of the schemes.
 USUAL_PORT = 8065
+# For one address, and for all that are tried: a firewall may swallow each.
 _SECONDS = 8.0
 _ALL_SECONDS = 40.0
 # Of a page's address only so many parts are tried: `/mattermost/team/channels/town-square` has four.
 _MOST_PATHS = 5
+# Two schemes, the ports and the paths make more than a person waits for; the likely ones come first.
 _MOST_TRIES = 14
 _LONGEST = 65_536
 _LONGEST_KIND = 60
