@@ -67,6 +67,7 @@ _HEADERS = [
 _JOURNAL_SECONDS = 2.0
 # Counting the journal's rows reads all of them: a page that is watched does it so often.
 _COUNT_EVERY_MS = 10_000
+# Whoever tries tokens must not fill the log.
 _LOGIN_WARNING_MS = 10_000
 _HTML = "text/html; charset=utf-8"
 

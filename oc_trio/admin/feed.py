@@ -21,6 +21,7 @@ from oc_trio.wakeup import Wakeup
 MAX_CLIENTS = 8
 # More events than that are longer to read than a fresh snapshot.
 CLIENT_EVENTS = 16
+# Between two looks while somebody watches: quick enough for a turn's progress, and little work.
 TICK_SECONDS = 0.5
 # Proxies end a stream that is silent for a minute, as a rule.
 HEARTBEAT_SECONDS = 15.0

@@ -15,6 +15,7 @@ from attrs import define, field
 
 # A working day.
 LOGIN_SECONDS = 12 * 3600
+# Each browser that has logged in; whoever has the token could otherwise fill the memory.
 MAX_LOGINS = 32
 
 

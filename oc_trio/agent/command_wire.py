@@ -30,6 +30,7 @@ from oc_trio.core.turn_events import (
     Usage,
 )
 
+# Characters: longer than any type or status of the protocol, and too short for a text of the conversation.
 _LONGEST_WORD = 40
 
 

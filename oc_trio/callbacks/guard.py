@@ -33,6 +33,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 # Mattermost sends a form of some kilobytes, all of it at once.
 COMMAND_BYTES, COMMAND_SECONDS = 65_536, 5.0
+# A hook's body may be four times that, from a program anywhere.
 HOOK_SECONDS = 10.0
 _LOG_EVERY = 5.0  # seconds between two log lines about refusals; the others are counted
 

@@ -28,6 +28,7 @@ from oc_trio.errors import CallbackListenFailed
 # A client that does not read its reply would block the shutdown for ever: the kernel drops it after this time.
 UNREAD_MS = 3000
 GRACEFUL_SECONDS = 3.0
+# Connections that the kernel accepts ahead of us: a moment's burst, while the event loop is busy.
 _BACKLOG = 128
 _WHAT_TO_DO = "Stop what listens there, or set another gateway.port; gateway.bind says the address."
 

@@ -10,6 +10,7 @@ from oc_trio.config.paths import openclaw_home
 
 _THINKING_LEVELS = {"minimal": "low", "xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
 _ONE_FORM = "move its agents into agents.entries, under their ids, and remove it"
+# The largest that `timeoutSeconds` may be here.
 _MAX_TURN_SECONDS = 86_400
 # Names of OpenClaw's tools and groups, and what they are here; names with "__" or * are an MCP server's and stay.
 _TOOLS: Mapping[str, tuple[str, ...]] = {

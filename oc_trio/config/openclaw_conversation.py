@@ -8,6 +8,7 @@ from oc_trio.config.parse import join
 
 _CHANNEL = "mattermost"
 _LOG_LEVELS = {"trace": "debug", "fatal": "error", "silent": "error"}
+# The largest that `historyLimit` may be here.
 _MAX_HISTORY = 1000
 
 

@@ -12,6 +12,7 @@ from oc_trio.core.commonmark_code import blank_code
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 # A repeated group that ends with a repeat can take exponential time (ReDoS) on a text made for it.
 _EXPLOSIVE = re.compile(r"[+*}][?+]?\)+[+*{]")
+# An operator's pattern may take time by the square of this, in the event loop: all tasks wait.
 _MAX_CHARS = 4000
 
 NamePatterns = tuple[re.Pattern[str], ...]

@@ -26,6 +26,7 @@ NONCE = "__oc_nonce"
 EXPIRES_AT = "__oc_expires_at"
 
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]+")
+# An id is part of a URL that Mattermost's clients call: `/posts/<post>/actions/<id>`.
 _ID_LENGTH = 32
 _MATTERMOST_STYLES = frozenset({"default", "primary", "success", "good", "warning", "danger"})
 

@@ -18,6 +18,7 @@ from oc_trio.errors import OcTrioError
 
 # Later than this, a run counts as missed.
 LATE_MS = 300_000
+# Of the journal: each account's schedule reads all of them at every look.
 MAX_JOBS = 1000
 LONGEST_NAME = 100
 _LONGEST_ID = 40

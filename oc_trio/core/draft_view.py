@@ -36,6 +36,7 @@ THINKING = "Thinking…"
 WAITING = "Waiting: {} before this one…"
 NEXT = "Waiting: next…"
 SILENT_TOKEN = "NO_REPLY"  # noqa: S105 - what a model says to say nothing, not a credential
+# Characters, the newest: models think tens of thousands.
 _KEPT_REASONING = 2_000
 
 

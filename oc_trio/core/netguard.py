@@ -77,6 +77,7 @@ _RANGES = [
 ]
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
+# The third of an ISATAP address's four words (RFC 5214); the fourth is the IPv4 address.
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
 _NAMES = {

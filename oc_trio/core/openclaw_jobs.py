@@ -17,6 +17,7 @@ from oc_trio.core.cron_times import LONGEST_MS, SHORTEST_MS
 _ITS_OWN = ("heartbeat:", "skill-collection-review:", "memory-core:", "openclaw:")
 _INTERNAL = "is OpenClaw's own, for its memory, skills or heartbeat"
 _THINKING = {"xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
+# A hundred years: what is later was written in another unit than milliseconds.
 _FARTHEST_MS = 10 * LONGEST_MS
 _PAYLOADS = {
     "command": "runs a command, and oc-trio runs none: a program can call /hooks/deliver",

@@ -11,6 +11,7 @@ from attrs import frozen
 from oc_trio.ids import AccountId, UserId
 
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # 32 symbols: neither 0 and O nor 1 and I
+# 40 bits: a code that was mistyped or made up is nobody's.
 CODE_LENGTH = 8
 # Nearly every code is free, so that more than a few draws mean a broken source of random numbers.
 _TRIES = 500

@@ -20,6 +20,7 @@ MARK = "oc_question"
 QUESTION_ID = "question_id"
 OPTION_INDEX = "option_index"
 
+# As many buttons as a message may have (`presentation.MAX_BUTTONS`).
 MAX_OPTIONS = 25
 # More options than that become a menu.
 _MAX_BUTTONS = 4

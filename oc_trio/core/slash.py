@@ -19,7 +19,9 @@ from oc_trio.ids import ChannelId, TeamId, UserId
 
 PREFIX = "oc_"
 DESCRIPTION_BYTES = 128  # Mattermost's limit for both descriptions, in UTF-8 bytes
+# Mattermost's, too (tests/contract/README.md, "Slash commands").
 _TRIGGER_LENGTH = 128
+# Mattermost sends about fifteen.
 _MAX_FIELDS = 64
 
 PROCESSING = "Processing..."

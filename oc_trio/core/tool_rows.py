@@ -58,6 +58,7 @@ _LABELS = {
     "image": ("🖼️", "Image"),
 }
 _DETAIL_ARGUMENTS = ("path", "file_path", "file", "query", "pattern", "url", "name", "title", "text")
+# Enough for one line of a draft; an argument may be a whole file.
 _MAX_DETAIL = 2_000
 _ENDINGS = {ToolStatus.FAILED: "failed", ToolStatus.DENIED: "not allowed"}
 

@@ -85,12 +85,14 @@ def _renew(tx: Tx, driver: Driver, me: str, held: Mapping[AccountId, int]) -> No
 
 
 def _acquire(tx: Tx, driver: Driver, account: AccountId, me: str, expected_epoch: int) -> int | None:
+    # Nobody has ever had this account: the row to compete for is made by whoever comes first.
     if expected_epoch == 0:
         tx.run(
             "INSERT INTO leases (account, holder, epoch, deadline, since) VALUES (?, '', 0, 0, 0)"
             " ON CONFLICT (account) DO NOTHING",
             account,
         )
+    # The epoch is the one that the caller has seen free: somebody who was quicker has raised it.
     is_free = tx.one(
         # The row's lock waits for transactions of the last holder that have been let through already: what they write
         # is there before the next one reads.

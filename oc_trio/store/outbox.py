@@ -92,6 +92,7 @@ def _mark_dead(tx: Tx, outbox: OutboxId, error: str, at: int) -> bool:
 def _confirm_by_pending_id(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) -> OutboxRow | None:
     row = tx.one(SELECT + " WHERE account = ? AND pending_post_id = ?", account, pending)
     item = outbox_of(row) if row else None
+    # A dead one stays dead: it was given up for good, and its post, which came too late, is the caller's to remove.
     if item is None or item.state in (OutboxState.CONFIRMED, OutboxState.DEAD):
         return item
     if item.state is OutboxState.QUEUED:

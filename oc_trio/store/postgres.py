@@ -59,6 +59,7 @@ class WaitLimits:
     silence_seconds: float
 
 
+# The shorter wait has the better error: a lock's before the statement's, and both before a server counts as silent.
 STATEMENT_TIMEOUT_MS = 10_000
 JOURNAL = WaitLimits(STATEMENT_TIMEOUT_MS, 8000, 5000, 5, 12.0)
 # Of renewals: two that fail must fit into a lease.

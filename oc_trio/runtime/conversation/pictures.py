@@ -21,6 +21,7 @@ FIT_SECONDS = 60.0  # includes the wait for other pictures
 TOO_SLOW = "it took too long to be read"
 # One conversion may take 400 MB of memory.
 _AT_ONCE = 1
+# Converted pictures are kept: the next turns of a conversation show them to the model again.
 _MAX_BYTES = 16 * 1024 * 1024
 _MAX_ENTRIES = 200
 

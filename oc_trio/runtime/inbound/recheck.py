@@ -19,6 +19,7 @@ from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.inbound.admission import AdmissionPipeline
 from oc_trio.store.damage import WRONG_SHAPE, reading
 
+# At a start there may be hundreds, and other requests want the server, too.
 _CONCURRENT_READS = 8
 # After this, posts that a slow server has not shown yet count as unchanged.
 RECHECK_SECONDS = 30.0

@@ -10,6 +10,7 @@ from oc_trio.errors import MattermostRejected, UnknownTarget
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 
+# A page of Mattermost's own.
 DEFAULT_LIMIT = 60
 # A page of the API.
 MAX_LIMIT = 200

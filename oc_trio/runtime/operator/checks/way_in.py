@@ -18,6 +18,7 @@ from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.policies import net_policy
 
+# As long as the listener waits for it (`listener.PONG_SECONDS`): what is slower breaks a gateway's connection.
 _PING_SECONDS = 10.0
 _TELL_SECONDS = 15.0
 _GATEWAY_ERRORS = (502, 503, 504)
