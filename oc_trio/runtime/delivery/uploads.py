@@ -71,7 +71,8 @@ class FileUploader:
         for at, media in enumerate(wanted):
             if at < len(files) and await self._is_on_server(files[at]):
                 continue
-            sent = await self.send(channel_id, media)
+            # After the end of the lease nothing is wrong with the file: whoever serves the account next uploads it.
+            sent = await self._send(channel_id, media, AWAY_SECONDS, LeaseLost)
             files = (*files[:at], sent, *files[at + 1 :])
             # Shielded: between the server's answer and this row, a cancellation would leave a file that no post uses.
             # Without a deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a
@@ -80,20 +81,32 @@ class FileUploader:
                 await record(files)
         return files
 
-    async def send(self, channel_id: ChannelId, media: Media | OutgoingFile) -> SentFile:
-        """Upload one file, or say why that can't be done. Raises LeaseLost."""
+    async def send_at_once(self, channel_id: ChannelId, media: Media) -> SentFile:
+        """Upload one file, or say why that can't be done, with a few tries: for a caller that can come again.
+
+        Raises MattermostUnavailable.
+        """
+        return await self._send(channel_id, media, 0.0, MattermostUnavailable)
+
+    async def _send(
+        self,
+        channel_id: ChannelId,
+        media: Media | OutgoingFile,
+        away_seconds: float,
+        raised: type[MattermostUnavailable],
+    ) -> SentFile:
         name = media.name if isinstance(media, OutgoingFile) else _name(media)
         try:
             # A file to be fetched needs an answer of the server, too: how large it may be.
             file = (
                 media
                 if isinstance(media, OutgoingFile)
-                else await self._with_retries(partial(self._open, media, name), AWAY_SECONDS)
+                else await self._with_retries(partial(self._open, media, name), away_seconds)
             )
             upload = partial(self.files.upload, channel_id, file)
-            return SentFile((await self._with_retries(upload, AWAY_SECONDS)).id)
-        except LeaseLost:
-            raise  # nothing is wrong with the file: whoever serves the account next uploads it
+            return SentFile((await self._with_retries(upload, away_seconds)).id)
+        except raised:
+            raise
         except (OSError, ValueError, MediaRefused, MattermostError) as problem:  # ValueError: a path with NUL
             # Not the exception's text: names and addresses of files are private, and do not belong in the log.
             reason = _reason(problem)

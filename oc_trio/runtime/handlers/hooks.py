@@ -203,7 +203,9 @@ class HookDelivery:
     nursery: trio.Nursery
 
     async def deliver(self, hook: DeliverHook, channel: Channel, outbox: OutboxId) -> None:
-        """Post a message, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected."""
+        """Post a message, now or as soon as the server can. Raises CallbackRefused (bad files), MattermostRejected,
+        MattermostUnavailable (files can't be uploaded now).
+        """
         if len(hook.media) > MAX_PER_POST:
             # One hook is one post: only so does the same key mean the same post, and a refusal the whole of it.
             many = (
@@ -217,7 +219,7 @@ class HookDelivery:
         if row is not None and row.state is not OutboxState.QUEUED:
             return  # the same key again: it was posted, or is being posted
         # Uploaded before the row is written: a refused file refuses the whole hook, and nothing of it is posted.
-        files = [await services.uploader.send(channel.id, media) for media in hook.media]
+        files = [await services.uploader.send_at_once(channel.id, media) for media in hook.media]
         problems = " ".join(file.problem for file in files if file.problem)
         if problems:
             raise CallbackRefused(400, f"media: {problems}")

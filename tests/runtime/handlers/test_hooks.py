@@ -20,10 +20,12 @@ from oc_trio.errors import StoreError, UnknownTarget
 from oc_trio.ids import AgentId, ChannelId, OutboxId
 from oc_trio.runtime.conversation.settings import load_settings
 from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.store.admission import Admissions
 from oc_trio.store.context import Context
 from tests.logbook import Logbook
 from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
+from tests.runtime.harness import Harness
 
 SECRET = "a-secret-of-hooks"
 
@@ -185,6 +187,26 @@ async def test_a_delivery_that_was_refused_is_refused_again(autojump_clock: Mock
         assert [status for status, _ in answers] == [400, 400]
         assert all("longer than allowed" in answer["error"] for _, answer in answers)
         assert callbacks.posts() == []
+
+
+async def test_a_delivery_whose_file_can_not_be_uploaded_now_is_not_refused_for_good(harness: Harness) -> None:
+    """Mattermost is away: the caller is told to come again, and nothing is posted."""
+    gateway = await harness.start(hooks={"enabled": True, "token": SECRET})
+    asked: list[str] = []
+
+    async def refuse(request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        asked.append(request.path)
+        return SandboxResponse(503) if request.path.endswith("/config/client") else None
+
+    harness.faults.before_rules.append(refuse)
+    client: Any = build_app(gateway.port.registry, metrics=gateway.metrics).test_client()
+    body = {"to": f"channel:{harness.square.id}", "text": "x", "media": ["https://files.example/a.png"]}
+    response = await client.post("/hooks/deliver", json=body, headers={"Authorization": f"Bearer {SECRET}"})
+    assert response.status_code == 503
+    assert "Mattermost can't be asked now" in json.loads(await response.get_data())["error"]
+    assert sum(path.endswith("/config/client") for path in asked) == 4
+    assert harness.answers() == []
 
 
 @pytest.mark.slow
