@@ -92,6 +92,7 @@ def _print(socket: "Path", limit: int, seconds: float | None, show: Any) -> None
             for line in answer["lines"]:
                 last = line["number"]
                 show(line["event"])
+            # All that came since the last look, as far as the gateway keeps it.
             limit = 1000
         except NoAnswerError as refusal:
             if not started:

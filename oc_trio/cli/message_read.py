@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from oc_trio.ids import ChannelId, UserId
     from oc_trio.mattermost.client import Api
 
+# A page of Mattermost's own, and its largest.
 _limit = click.option("--limit", default=60, show_default=True, type=click.IntRange(1, 200), help="Posts at most.")
 
 

@@ -73,4 +73,5 @@ def _write(draft: Path, file: NewFile) -> None:
         opened.write(file.text)
         opened.flush()
         os.fchmod(descriptor, file.mode)
+        # Before it has its name: after a power cut that name leads to the whole text or to nothing.
         os.fsync(descriptor)

@@ -130,6 +130,7 @@ def _swap(journal: Path, fresh: Path) -> Path | None:
     """
     kept = _keep(journal) if journal.exists() else None
     # The log of transactions goes with its journal: beside another one it would be applied to that.
+    # By now it is empty where the journal is sound (`_keep`): cut short here, the earlier journal lacks nothing.
     for suffix in ("-wal", "-shm"):
         journal.with_name(journal.name + suffix).unlink(missing_ok=True)
     fresh.replace(journal)

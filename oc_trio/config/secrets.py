@@ -276,6 +276,7 @@ def _from_command(ref: SecretRef, env: Mapping[str, str]) -> str:
         except subprocess.TimeoutExpired:
             raise SecretUnavailable(f"{name} gave no answer within {ref.seconds:g} s") from None
         finally:
+            # Does nothing where the answer is there: `_exchange` has waited for the process by then.
             process.kill()
     if output is None:
         raise SecretUnavailable(f"{name} printed more than {MAX_OUTPUT // 1024} KiB")
@@ -309,5 +310,6 @@ def _exchange(process: subprocess.Popen[bytes], request: bytes, seconds: float) 
             if len(output) > MAX_OUTPUT:
                 return None
             if not chunk:
+                # It has closed its output; it may come right at the deadline, and still needs a moment to end.
                 process.wait(max(deadline - time.monotonic(), 0.01))
                 return output
