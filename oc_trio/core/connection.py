@@ -168,7 +168,7 @@ def _first_numbered(state: ConnectionState, received: Input) -> Step:
     if not state.asked_resume:
         return _retry(state, "event_before_hello", forget=True)
     counted, intents = _numbered(state, received)
-    # The event that we asked for is not among those that the server has kept: asking again would end the same way.
+    # It resumed at another number than we asked for: asking again would end the same way.
     if counted.phase is ConnectionPhase.WAITING:
         return evolve(counted, resume=None), intents
     return evolve(counted, phase=ConnectionPhase.CATCHING_UP, auth_failed=False), (

@@ -159,6 +159,7 @@ async def _pump(world: World, peer: Peer, connection: WebConn, gone: trio.Event)
         while not connection.overflowed:
             frame = connection.next_frame()
             if frame is None:
+                # There is no checkpoint since the look at the queue: no frame was put into it that this would miss.
                 woken = trio.Event()
                 await woken.wait()
                 continue
