@@ -231,6 +231,8 @@ class AdminApp:
                     while not is_operator or self.logins.find(cookie) is not None:
                         await _send_piece(send, await feed.next(client))
                     nursery.cancel_scope.cancel()
+            # Also where the feed has failed, which cancels the client's scope: browsers connect again when a response
+            # ends.
             await send({"type": "http.response.body", "body": b""})
         except TooManyClients:
             await _send_start(send, 503, "text/plain; charset=utf-8", ((b"retry-after", b"10"),))
@@ -259,6 +261,7 @@ class AdminApp:
         except ActionRefused as refusal:
             text, status = str(refusal), 409
             log.warning("an operator's action was refused", action=name, by="local", reason=text)
+        # After a refusal, too: what was to be acted on is not there any more.
         if self.page is not None:
             self.page.forget()
         self.operator_feed.refresh()

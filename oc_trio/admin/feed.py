@@ -83,6 +83,7 @@ class Feed:
     async def run(self) -> NoReturn:
         """Compute and offer for as long as anybody watches. Ends by what `compute` raises, or by cancellation."""
         while True:
+            # Who watches next must not be shown what was true when the last one left.
             if not self._clients:
                 self._parts, self._texts = {}, {}
                 await self._wakeup.wait_next()

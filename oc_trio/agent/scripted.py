@@ -99,6 +99,7 @@ class _ScriptRun:
         source = iter(steps)
         answer: StepResult = None
         while not self._ended:
+            # A step may wait for nothing: other tasks, and a cancellation, get their chance here.
             await trio.lowlevel.checkpoint()
             try:
                 step = source.send(answer) if isinstance(source, Generator) else next(source)

@@ -66,6 +66,7 @@ async def serve_callbacks(
 
     `port` 0 takes a free one. Raises CallbackListenFailed. Stop it by the event: cancelling skips the orderly end.
     """
+    # In a thread: `host` may be a name, and looking it up blocks.
     listener = await trio.to_thread.run_sync(_listen, host, port)
     with listener:
         config = _config(limits)

@@ -102,6 +102,7 @@ class RateBudget:
         """
         if self._seconds_left(lane) <= 0.0:
             return False
+        # One after the other, as they came, rather than all for the same room.
         async with self._line:
             while (wait := self._seconds_left(lane)) > 0.0:
                 with trio.move_on_after(wait):

@@ -97,6 +97,7 @@ class WriterEngine:
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
         batch: list[_Job] = []
+        # None is the end; what was queued before it is still done.
         job = self._jobs.get()
         if self._is_busy and self._jobs.qsize() < _ENOUGH:
             time.sleep(GATHER_SECONDS)

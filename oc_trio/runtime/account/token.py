@@ -49,6 +49,7 @@ class Token:
             return False
         if fresh.reveal() == self.secret.reveal():
             return False
+        # Before any request has it: an error that quotes it may be logged.
         self.on_rotated(fresh.reveal())
         self.secret = fresh
         log.info("the token was replaced", source=str(ref))

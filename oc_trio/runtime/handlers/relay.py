@@ -111,6 +111,7 @@ class Relay:
         if len(body) > MAX_BODY:
             raise CallbackRefused(413, "too_large")
         row = RelayedRow(id_, account, kind, body, self.process, self.clock.now_ms())
+        # Known before its row is there: the answer may be read before `put` has returned.
         caller = self._callers[id_] = _Caller()
         try:
             with trio.move_on_after(seconds):
@@ -189,6 +190,7 @@ class Relay:
                     caller.answered.set()
         for kind in sorted(self._to_announce, key=lambda each: each.value):
             await self.store.relayed.announce(self.clock.new_id(), kind.value, self.process, self.clock.now_ms())
+            # Only now: where the journal fails, the next look tries again.
             self._to_announce.discard(kind)
         accounts, notices = await self.store.relayed.look()
         for account in accounts:

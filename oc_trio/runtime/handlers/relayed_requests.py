@@ -151,6 +151,7 @@ class RelayedRequests:
         return match_call(request, self.handlers.command.registered() or ()) is not None
 
     async def _answer(self, row: RelayedRow, request: RelayedRequest) -> RelayedAnswer:
+        # Stays where a defect or the limit of time ends the work.
         answer = RelayedAnswer(None, 500, UNAVAILABLE)
 
         async def work() -> None:

@@ -191,6 +191,7 @@ class ChatCommandHandler:
             outcome = (await send_with_fallback(services.delivery, reply.post, ANSWER)).outcome
         except MattermostRejected as refusal:
             outcome = not_delivered(refusal)
+        # Behind the post: a start in between posts again under the same id, which makes no second one.
         await services.store.obligations.close([obligation.id], outcome, services.clock.now_ms())
         services.metrics.obligations.labels(services.account, outcome.state.value).inc()
         log.info(

@@ -273,6 +273,7 @@ class EventHandler:
             message = message_of(obligation) if obligation is not None else None
             if obligation is None:
                 await self._ignore_poison(post)
+            # It has ended, or it waits in a conversation, whose turn will end it.
             elif obligation.state is not ObligationState.OPEN or any(each.holds(post.id) for each in self.dispatcher):
                 return
             elif message is not None:
@@ -380,6 +381,7 @@ class EventHandler:
             change = changes.get(obligation.id)
             if isinstance(change, InboundMessage):
                 await self._revise(obligation, change)
+            # Where no conversation holds it (any more), nobody else would end it.
             elif change is not None and not self.dispatcher.cancel_trigger(obligation.trigger, reason=change.value):
                 await services.store.obligations.close(
                     [obligation.id], cancelled(change.value), services.clock.now_ms()

@@ -122,6 +122,7 @@ class JobRunner:
         agent = AgentId(job.agent) if job.agent else message.agent
         session = SessionKey(f"agent:{agent}:cron:{job.conversation or job.id}".lower())
         message = evolve(message, agent=agent, session=session, reply_root="", time_limit=job.time_limit)
+        # Not where a crash has this run made again: its turn may be at work in the conversation that this empties.
         if await services.store.obligations.by_trigger(services.account, run.trigger) is None:
             await self._prepare(job, session, channel_id, agent)
         await requests.admit(message, reason="cron")

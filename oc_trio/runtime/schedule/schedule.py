@@ -48,6 +48,7 @@ class Schedule:
 
     async def run(self) -> None:
         """Run jobs when they are due; ends by cancellation. Raises StoreError."""
+        # From before the first look: what changes while it reads the jobs is looked at again.
         with self.table.watch() as changed:
             async with trio.open_nursery() as nursery:
                 while True:
