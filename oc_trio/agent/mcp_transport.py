@@ -309,6 +309,7 @@ def _bounded_transport() -> "httpx2.AsyncBaseTransport":
                 await response.aclose()
                 raise httpx2.RemoteProtocolError("a compressed answer, which was not asked for")
             length = response.headers.get("content-length", "")
+            # Cut before it is read: int() raises for thousands of digits.
             if length.isdecimal() and int(length[:20]) > MAX_BODY:
                 await response.aclose()
                 raise httpx2.RemoteProtocolError(f"an answer of {length[:20]} bytes")

@@ -102,6 +102,7 @@ class AccountConnection:
         hooks = partial(
             ListenerHooks, on_events=self._on_events, on_state=self._on_state, save_resume=self._save_resume
         )
+        # Neither poller nor listener returns: they end by an error, or by cancellation.
         if self.is_polling:
             poll_hooks = hooks(on_connected=self.catch_up.poll)
             token, interval = services.api.transport.token, connection.reconnect_interval

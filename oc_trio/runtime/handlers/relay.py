@@ -152,10 +152,12 @@ class Relay:
         """What is set whenever `account` may have requests to handle, for as long as the block runs."""
         wakeup = Wakeup()
         self._handlers[account] = wakeup
+        # Requests may be there from before.
         wakeup.set()
         try:
             yield wakeup
         finally:
+            # A new run of the account may have put its own in the place by now.
             if self._handlers.get(account) is wakeup:
                 del self._handlers[account]
 
