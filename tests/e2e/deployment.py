@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ import trio
 from attrs import define, field, frozen
 
 from oc_trio.sandbox.demo import PASSWORD
+from tests.e2e.fork_server import ForkedProcess, start_program
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -45,7 +44,7 @@ drainSeconds = {drain}
 class Child:
     """A process whose lines are kept; `out` and `err` grow while it runs."""
 
-    process: trio.Process
+    process: ForkedProcess
     out: list[str] = field(factory=list)
     err: list[str] = field(factory=list)
     _news: trio.Event = field(factory=trio.Event)
@@ -84,16 +83,9 @@ class Child:
 
 @asynccontextmanager
 async def spawn(*command: str, env: dict[str, str] | None = None) -> AsyncIterator[Child]:
-    """Run a Python command with a small environment of its own; what is left of it is killed."""
+    """Run a module of ours with a small environment of its own; what is left of it is killed."""
     bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-X", "dev", "-W", "ignore", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ROOT,
-        env={**bare, **(env or {})},
-    )
+    process = start_program(*command, env={**bare, **(env or {})})
     child = Child(process)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -195,7 +187,7 @@ class Deployment:
         """`oc-trio run`, live already unless told otherwise."""
         own = {"MATTERMOST_BOT_TOKEN": token or self.token, "XDG_STATE_HOME": str(self.folder / "state")}
         env = {**own, **(env or {})}
-        async with spawn("-m", "oc_trio", "run", "--config", str(config), env=env) as child:
+        async with spawn("oc_trio", "run", "--config", str(config), env=env) as child:
             if live:
                 await child.line(child.err, lambda line: "connected as @bot" in line)
             yield child
@@ -204,7 +196,7 @@ class Deployment:
         """Run `oc-trio` beside the gateway: exit code, standard output, standard error."""
         env = {"MATTERMOST_BOT_TOKEN": self.token, "XDG_STATE_HOME": str(self.folder / "state")}
         named = ("--config", str(config or self.folder / "oc-trio.toml"))
-        async with spawn("-m", "oc_trio", *words, *named, env=env) as child:
+        async with spawn("oc_trio", *words, *named, env=env) as child:
             code = await child.end()
         return code, "\n".join(child.out), "\n".join(child.err)
 
@@ -216,8 +208,8 @@ async def open_deployment(
     """Answers have `tokens` words, `delay_ms` apart; the chat server listens on `host`."""
     model_command = ("--tokens", str(tokens), "--delay-ms", str(delay_ms))
     async with (
-        spawn("-m", "oc_trio", "sandbox", "--host", host, "--port", "0", "--json") as sandbox,
-        spawn("-m", "oc_trio.sandbox.model_server", "--port", "0", *model_command) as model,
+        spawn("oc_trio", "sandbox", "--host", host, "--port", "0", "--json") as sandbox,
+        spawn("oc_trio.sandbox.model_server", "--port", "0", *model_command) as model,
         httpx.AsyncClient(timeout=30) as http,
     ):
         started = json.loads(await sandbox.line(sandbox.out, lambda line: line.startswith("{")))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 @asynccontextmanager
 async def demo(folder: Path, *words: str) -> AsyncIterator[tuple[Child, str]]:
     """The demo with its temporary files in `folder`, and its URL."""
-    async with spawn("-m", "oc_trio", "demo", *words, env={"TMPDIR": str(folder)}) as child:
+    async with spawn("oc_trio", "demo", *words, env={"TMPDIR": str(folder)}) as child:
         line = await child.line(child.out, lambda line: line.startswith("oc_trio demo: "))
         yield child, line.removeprefix("oc_trio demo: ")
 
@@ -38,7 +38,7 @@ async def log_in(http: httpx.AsyncClient, url: str) -> Person:
 
 async def test_a_model_endpoint_answers(tmp_path: Path) -> None:
     """With --model-url the answers are that model's; Ctrl-C ends everything and leaves nothing behind."""
-    model_command = ("-m", "oc_trio.sandbox.model_server", "--tokens", "12", "--delay-ms", "5")
+    model_command = ("oc_trio.sandbox.model_server", "--tokens", "12", "--delay-ms", "5")
     async with spawn(*model_command) as model, httpx.AsyncClient(timeout=30) as http:
         endpoint = await model.line(model.out, lambda line: line.startswith("http"))
         async with demo(tmp_path, "--port", "0", "--model-url", endpoint, "--model", "words") as (child, url):
@@ -71,7 +71,7 @@ async def test_the_port_that_was_asked_for(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        async with spawn("-m", "oc_trio", "demo", "--port", port, env={"TMPDIR": str(tmp_path)}) as child:
+        async with spawn("oc_trio", "demo", "--port", port, env={"TMPDIR": str(tmp_path)}) as child:
             assert await child.end() == 1
     assert child.err == [f"Error: cannot listen on 127.0.0.1:{port}: Address already in use"]
     assert left_in(tmp_path) == []
@@ -94,6 +94,6 @@ async def test_the_default_port_may_be_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [("--model", "m"), ("--model-url", "http://x/v1")], ids=["model", "url"])
 async def test_half_a_model(words: tuple[str, str]) -> None:
     """The endpoint and the model's name belong together."""
-    async with spawn("-m", "oc_trio", "demo", *words) as child:
+    async with spawn("oc_trio", "demo", *words) as child:
         assert await child.end() == 2
     assert child.err[-1] == "Error: --model-url and --model belong together."

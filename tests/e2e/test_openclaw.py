@@ -69,7 +69,7 @@ async def test_a_mention_is_answered(tmp_path: Path) -> None:
             assert await gateway.end(signal.SIGTERM) == 0
         warnings = [event["event"] for event in gateway.events if event["level"] == "warning"]
         assert any("channels.telegram" in warning for warning in warnings)
-        words = ("-m", "oc_trio", "config", "import", str(theirs), "--output", str(ours))
+        words = ("oc_trio", "config", "import", str(theirs), "--output", str(ours))
         async with spawn(*words, env=env) as command:
             assert await command.end() == 0
         assert content_of(theirs.parent) == before

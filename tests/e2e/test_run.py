@@ -106,7 +106,7 @@ async def test_a_bad_key(tmp_path: Path) -> None:
     """Exit code 78 and one line per problem: file, line, key, and the nearest key there is."""
     config = tmp_path / "oc-trio.toml"
     config.write_text('[channels.mattermost]\nbaseUrl = "https://chat.example.com"\nbotToken = "t"\ndmPolcy = "open"\n')
-    async with spawn("-m", "oc_trio", "run", "--config", str(config)) as gateway:
+    async with spawn("oc_trio", "run", "--config", str(config)) as gateway:
         assert await gateway.end() == 78
         (line,) = complaints(gateway)
     assert f"{config}:4" in line
@@ -176,7 +176,7 @@ async def test_a_state_that_others_can_change(tmp_path: Path) -> None:
     env = {"STATE_DIRECTORY": str(state), "MATTERMOST_BOT_TOKEN": "t"}
 
     async def refusal() -> str:
-        async with spawn("-m", "oc_trio", "run", "--config", str(config), env=env) as gateway:
+        async with spawn("oc_trio", "run", "--config", str(config), env=env) as gateway:
             assert await gateway.end() == 78
             (line,) = complaints(gateway)
         return line

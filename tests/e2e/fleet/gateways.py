@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import socket
-import sys
 from collections import Counter
 from contextlib import suppress
 from itertools import count
@@ -17,6 +16,7 @@ import trio
 from attrs import define, field
 
 from tests.e2e.deployment import ROOT
+from tests.e2e.fork_server import ForkedProcess, start_program
 
 HEALTH_SECONDS = 1.0
 # Exit codes of `oc-trio run` that a service manager answers with another start.
@@ -47,7 +47,7 @@ class GatewayProcess:
     exits: Counter[int] = field(factory=Counter)
     stopping: bool = False
     restart_seconds: float = 1.0
-    _process: trio.Process | None = None
+    _process: ForkedProcess | None = None
     _expected: set[int] = field(factory=set)
     _wanted: trio.Event = field(factory=trio.Event)
 
@@ -63,11 +63,11 @@ class GatewayProcess:
         """Keep it running until `stopping`; after each end it is started again."""
         environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
         self.state.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "oc_trio", "run", "--config", str(self.config)]
+        command = ("oc_trio", "run", "--config", str(self.config))
         with self.log.open("ab") as log:
             while True:
                 environ["XDG_STATE_HOME"] = str(self.state)
-                self._process = await trio.lowlevel.open_process(command, stderr=log, stdout=log, cwd=ROOT, env=environ)
+                self._process = start_program(*command, env=environ, output=log.fileno())
                 self.pids.append(self._process.pid)
                 code = await self._wait(self._process)
                 self.exits[code] += 1
@@ -78,7 +78,7 @@ class GatewayProcess:
                     return
                 await trio.sleep(self.restart_seconds)
 
-    async def _wait(self, process: trio.Process) -> int:
+    async def _wait(self, process: ForkedProcess) -> int:
         try:
             return await process.wait()
         finally:
