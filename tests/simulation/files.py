@@ -141,5 +141,5 @@ def _read(observed: "Observations") -> Iterator[str]:
         names = {name.removesuffix(".txt") for name, _ in enclosed(question.number, question.files)}
         is_answered = any(token.startswith(f"q{question.number}v") for token in observed.model.said_at)
         left = names - observed.model.readings.shown
-        if is_answered and left and not (observed.model.readings.has_gaps and not _is_sound(observed)):
+        if is_answered and left and not (observed.model.readings.has_gaps and not _is_steady(observed)):
             yield f"the model answered #{question.number} and never read {sorted(left)}"

@@ -165,7 +165,11 @@ def build_parts(
         tracer=inputs.dependencies.tracer,
         tools=_turn_tools(inputs, message_tool, questions),
         reader=lambda bounds: AttachmentReader(
-            outbound.uploader.files, outbound.uploader.media.limit, inputs.dependencies.pictures, bounds
+            outbound.uploader.files,
+            outbound.uploader.media.limit,
+            inputs.dependencies.pictures,
+            bounds,
+            services.clock.random.random,
         ),
         # Without a public port no click could come back, so an agent's buttons become text.
         button_props=inputs.buttons.final_props,

@@ -5,7 +5,8 @@ A file's type is sniffed from its content. One that can't be downloaded becomes 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import trio
 from attrs import define, evolve, field
@@ -13,6 +14,7 @@ from attrs import define, evolve, field
 from oc_trio.agent.failures import PICTURE_REFUSED, PICTURE_TOO_LARGE, REFUSED, TOO_LONG
 from oc_trio.agent.image_bounds import ImageBounds
 from oc_trio.agent.port import ImagePart, Message, Role
+from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.context import label
 from oc_trio.core.entities import FileInfo
 from oc_trio.core.prompt_lines import escape
@@ -22,11 +24,15 @@ from oc_trio.ids import FileId
 from oc_trio.mattermost.files import Downloaded, FileService
 from oc_trio.mattermost.sniff import TEXT
 from oc_trio.runtime.conversation.pictures import Pictures
+from oc_trio.runtime.delivery.retry import with_few_tries
 
 MAX_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 # For one file, the wait for its picture's conversion (`FIT_SECONDS`) included.
 READ_SECONDS = 120.0
+# How long all files of a turn wait for a server that is away, as in a restart.
+AWAY_SECONDS = 30.0
+_RETRY = RetryPolicy(initial=0.5, maximum=5.0)
 # All images of a request together: Anthropic takes 32 MB in base64.
 IMAGE_BYTES = 20 * 1024 * 1024
 # How long a turn waits for the images of earlier messages.
@@ -40,15 +46,17 @@ _BACKTICKS = re.compile(r"`{3,}")
 class AttachmentReader:
     """Reads the files of one turn; budgets are shared by its messages. `limit` is in bytes per file (mediaMaxMb).
 
-    Without `bounds` the model takes no images.
+    Without `bounds` the model takes no images. `random` spreads retries.
     """
 
     files: FileService
     limit: int
     pictures: Pictures
     bounds: ImageBounds | None
+    random: Callable[[], float]
     images: list[ImagePart] = field(init=False, factory=list)
     _text_left: int = field(init=False, default=TEXT_BUDGET)
+    _away_until: float = field(init=False, factory=lambda: trio.current_time() + AWAY_SECONDS)
 
     async def describe(self, file_ids: Sequence[FileId]) -> str:
         """Lines about the files, to put below a message; empty without files. Images are added to `images`."""
@@ -57,7 +65,9 @@ class AttachmentReader:
         for file_id in dict.fromkeys(file_ids):
             try:
                 with trio.fail_after(READ_SECONDS):
-                    parts.append(await self._describe_one(file_id))
+                    describe = partial(self._describe_one, file_id)
+                    part = await with_few_tries(describe, _RETRY, self.random, away_until=self._away_until)
+                    parts.append(part)
             # One file that can't be read costs that file, not the answer to the message.
             except (MattermostError, trio.TooSlowError):
                 missing.append(await self._name(file_id))

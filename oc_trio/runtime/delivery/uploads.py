@@ -19,14 +19,12 @@ from oc_trio.core.turn_events import Media
 from oc_trio.errors import LeaseLost, MattermostError, MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, FileId
 from oc_trio.mattermost.files import FileService, OutgoingFile, from_path
-from oc_trio.retry import RetryState, retrying
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.fetch import MediaRefused
+from oc_trio.runtime.delivery.retry import with_few_tries
 from oc_trio.telemetry.log import get_logger
 
-# Calls of one upload that fail. A person or a turn waits for them, so there are few.
-_TRIES = 4
 # How long a file of an answer waits for a server that is away, as in a restart: its text can't be posted, either.
 AWAY_SECONDS = 300.0
 # The name of the file with the whole of an answer that is cut in the chat.
@@ -125,18 +123,8 @@ class FileUploader:
         return (await self._with_retries(upload)).id
 
     async def _with_retries(self, call: Callable[[], Awaitable[T]], away_seconds: float = 0.0) -> T:
-        """The value of `call`; tries count only from the end of `away_seconds` where the server is away."""
-        state = RetryState(MattermostUnavailable, self.retries, self.clock.random.random)
-        waits_until, tries = trio.current_time() + away_seconds, 0
-
-        async def give_up(problem: MattermostUnavailable) -> None:
-            nonlocal tries
-            if trio.current_time() >= waits_until or not _is_away(problem):
-                tries += 1
-            if tries >= _TRIES:
-                raise problem
-
-        return await retrying(call, state, give_up)
+        away_until = trio.current_time() + away_seconds
+        return await with_few_tries(call, self.retries, self.clock.random.random, away_until=away_until)
 
     async def _is_on_server(self, file: SentFile) -> bool:
         if not file.file_id:
@@ -151,11 +139,6 @@ class FileUploader:
 
     async def _open(self, media: Media, name: str) -> OutgoingFile:
         return await from_path(Path(media.path)) if media.path else await self.media.fetch(media.url, name)
-
-
-def _is_away(problem: MattermostUnavailable) -> bool:
-    """Whether the failure says nothing about the file: no connection, or a proxy that reaches nobody."""
-    return problem.status in (502, 503) if problem.status is not None else not problem.ambiguous
 
 
 def _name(media: Media) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 import trio
 
@@ -115,6 +116,25 @@ async def test_a_file_that_cannot_be_had_leaves_the_documented_line(harness: Har
     assert message.text.count("[mattermost 2 attachments unavailable]") == 1
     assert '"a.txt"' in message.text
     assert '"b\\" x .txt"' in message.text
+
+
+@pytest.mark.parametrize(("seconds", "is_read"), [(10.0, True), (90.0, False)])
+async def test_files_wait_a_moment_for_a_server_that_is_away(harness: Harness, seconds: float, is_read: bool) -> None:
+    """A restart of the server takes no file from a question, and a long absence does not hold up its answer."""
+    until = trio.current_time() + seconds
+
+    async def away(request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        if "/files/" in request.path and trio.current_time() < until:
+            raise httpx.ConnectError("connection refused")
+        return None
+
+    harness.faults.before_rules.append(away)
+    began = trio.current_time()
+    message = await sent_message(harness, ("a.txt", b"apples"), ("b.txt", b"pears"))
+    assert trio.current_time() - began < 60.0
+    assert ("apples" in message.text, "pears" in message.text) == (is_read, is_read)
+    assert ("[mattermost 2 attachments unavailable]" in message.text) != is_read
 
 
 async def test_images_are_fetched_again_after_a_restart(harness: Harness) -> None:
