@@ -1,11 +1,13 @@
 """The `oc-trio` command: a table of subcommands, imported only when they run, so that `--help` is fast."""
 
 import importlib
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 import oc_trio
+from oc_trio.cli import collector
 from oc_trio.cli.spellings import SpelledGroup, spelled
 from oc_trio.core.text import is_clean
 
@@ -43,6 +45,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 class LazyGroup(SpelledGroup):
     """A group whose commands are imported when they are called, not when they are listed."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As a program of its own."""
+        collector.begin()
+        return super().__call__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, of arguments that are text: bytes that are not UTF-8 come as lone surrogates."""

@@ -20,7 +20,7 @@ def command(config_path: str | None) -> None:
     """
     import trio
 
-    from oc_trio.cli import crash
+    from oc_trio.cli import collector, crash
     from oc_trio.config.load import load
     from oc_trio.errors import (
         ConfigError,
@@ -44,6 +44,7 @@ def command(config_path: str | None) -> None:
     try:
         loaded = load(config_path, os.environ, isolate=True)
         gateway = prepare(loaded, os.environ)
+        collector.settle()
         trio.run(gateway.run)
         begins_anew = gateway.is_restarting
     except* OcTrioError as group:
