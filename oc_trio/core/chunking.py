@@ -16,7 +16,8 @@ SERVER_LIMIT = 16_383
 DEFAULT_LIMIT = 4_000
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
-_SPACE = re.compile(r"[ \t]")
+_PARENTHESIS = re.compile("[()]")
+_SPACES = (" ", "\t")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
 _ZERO_WIDTH_JOINER = "\u200d"
 # Long enough for every emoji sequence in Unicode 15 (10 code points) and for most stacked accents.
@@ -144,16 +145,19 @@ def _before_lone_heading(text: str, at: int) -> int:
 
 def _last_space(window: str) -> int:
     """The last space outside parentheses (a link's address, a call), else the last space, else -1."""
-    depth, outside, last = 0, -1, -1
-    for at, char in enumerate(window):
-        if char == "(":
-            depth += 1
-        elif char == ")":
-            depth = max(0, depth - 1)
-        elif _SPACE.match(char):
-            last = at
-            outside = at if depth == 0 else outside
-    return outside if outside > 0 else last
+    depth, begin = 0, 0
+    outside: list[tuple[int, int]] = []
+    for match in _PARENTHESIS.finditer(window):
+        if depth == 0:
+            outside.append((begin, match.start()))
+        depth = depth + 1 if match[0] == "(" else max(0, depth - 1)
+        begin = match.end()
+    if depth == 0:
+        outside.append((begin, len(window)))
+    for start, end in reversed(outside):
+        if (at := max(window.rfind(space, start, end) for space in _SPACES)) > 0:
+            return at
+    return max(map(window.rfind, _SPACES))
 
 
 def _between_characters(text: str, at: int) -> int:

@@ -31,6 +31,8 @@ _BROADCAST = re.compile(
     f"(?=(?:{'|'.join(''.join(map(_spelt, word)) for word in _BROADCASTS)})_*(?![A-Za-z0-9_]))",
     re.IGNORECASE,
 )
+# What each of them begins with: tried there alone, they are found in a fraction of the time.
+_MARK = re.compile("[@&]")
 _LINE_END = re.compile(r"\r\n?")
 
 
@@ -42,7 +44,7 @@ def clean(text: str) -> str:
 def escape_channel_mentions(text: str) -> str:
     """`clean(text)` with all mentions of a whole channel outside code escaped. Idempotent."""
     text = clean(text)
-    if ("@" not in text and "&" not in text) or not _BROADCAST.search(text):
+    if not any(_BROADCAST.match(text, mark.start()) for mark in _MARK.finditer(text)):
         return text
     return outside(certain_code_ranges(text), text, lambda part: _BROADCAST.sub(rf"\g<at>{ZERO_WIDTH_SPACE}", part))
 
