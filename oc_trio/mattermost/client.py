@@ -57,7 +57,7 @@ class Api:
         By the live websocket, where it costs a frame; a request takes a place in the server's rate limit besides.
         """
         if self.socket is not None:
-            return await self.socket.typing(channel_id, parent_id)
+            return self.socket.typing(channel_id, parent_id)
         body = {"channel_id": channel_id, "parent_id": parent_id} if parent_id else {"channel_id": channel_id}
         try:
             await self.transport.request("POST", "/users/me/typing", json=body, lane=Lane.TYPING)

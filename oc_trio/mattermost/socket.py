@@ -26,6 +26,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId
 from oc_trio.lease import Lease
 from oc_trio.mattermost.rest.responses import error_from_response
+from oc_trio.wakeup import Wakeup
 
 # Each covers one step, so that an error says which one hung.
 HANDSHAKE_SECONDS = 15.0
@@ -34,8 +35,13 @@ HANDSHAKE_SECONDS = 15.0
 GREETING_SECONDS = 10.0
 # The closing handshake is a courtesy; the connection is dropped without it.
 CLOSE_SECONDS = 2.0
-# A frame of a hundred bytes that is not taken for so long means that nothing is: the connection is given up.
-TYPING_SECONDS = 1.0
+# A frame of a hundred bytes that is not taken for so long means that nothing is: the connection is given up. Far more
+# than a busy process takes to come round to it again.
+TYPING_SECONDS = 10.0
+# The server answers each, and tells it to everybody in the channel: so much is enough for what is only decoration.
+TYPING_PER_SECOND = 50
+# Conversations whose typing is due; beyond these the one that has waited longest goes without.
+MOST_TYPING = 1024
 _QUEUE = 256  # with trio-websocket's default of 1, two unread messages stop its answers to pings
 # Far more than an event can have: Mattermost takes 300,000 bytes of a post, which stand in its event as a JSON string.
 _MESSAGE_LIMIT = 4 * 1024 * 1024
@@ -90,6 +96,9 @@ class Socket:
     # Numbers our actions, of all kinds: replies name them, and the server refuses 0 (tests/contract, ws_actions).
     _actions: int = 0
     _pending_pings: dict[int, trio.Event] = field(factory=dict)
+    # Channel and thread, the one that has waited longest first; the values mean nothing.
+    _typing: dict[tuple[ChannelId, str], None] = field(factory=dict)
+    _typing_due: Wakeup = field(factory=Wakeup)
 
     async def greet(self, *, ping: bool) -> Frame:
         """The first frame, within GREETING_SECONDS: the server's hello, or after a resume whatever proves it.
@@ -124,26 +133,45 @@ class Socket:
         await self._send({"seq": self._actions, "action": "ping"})
         await answered.wait()
 
-    async def typing(self, channel_id: ChannelId, parent_id: str = "") -> bool:
-        """Show "is typing" in a channel or thread; false where it was not sent. The server's answer is not waited for.
+    def typing(self, channel_id: ChannelId, parent_id: str = "") -> bool:
+        """Have "is typing" shown in a channel or thread; false where it will not be. Never waits.
 
-        Whoever types may be cancelled at any moment, and half a frame would end the connection: a write that has begun
-        is shielded and bounded.
+        Once for a conversation, however often it is called before `send_typing` comes to it.
         """
         if not self.lease.is_sure:
             return False
+        self._typing[channel_id, parent_id] = None
+        if len(self._typing) > MOST_TYPING:
+            del self._typing[next(iter(self._typing))]
+        self._typing_due.set()
+        return True
+
+    async def send_typing(self) -> None:
+        """Send what `typing` left, until the connection or the lease ends. The server's answers are not waited for.
+
+        One task for all turns: each of them would wait for the others' frames, and may be cancelled at any moment,
+        where half a frame would end the connection.
+        """
+        is_sent = True
+        while is_sent:
+            await self._typing_due.wait()
+            while is_sent and self._typing:
+                channel_id, parent_id = next(iter(self._typing))
+                del self._typing[channel_id, parent_id]
+                is_sent = await self._send_typing(channel_id, parent_id)
+                await trio.sleep(1 / TYPING_PER_SECOND)
+
+    async def _send_typing(self, channel_id: ChannelId, parent_id: str) -> bool:
         self._actions += 1
         data = {"channel_id": channel_id, "parent_id": parent_id}
-        is_sent = False
         try:
-            with trio.move_on_after(min(TYPING_SECONDS, self.lease.seconds_left), shield=True):
+            with trio.move_on_after(min(TYPING_SECONDS, self.lease.seconds_left)):
                 await self._send({"seq": self._actions, "action": "user_typing", "data": data})
-                is_sent = True
+                return True
         except MattermostUnavailable:
-            return False
-        if not is_sent:
-            await self.abort()
-        return is_sent
+            return False  # of the connection or the lease: whoever receives is told
+        await self.abort()
+        return False
 
     async def abort(self) -> None:
         """Close the transport without a closing handshake; `receive` then raises MattermostUnavailable."""
@@ -229,6 +257,7 @@ async def open_socket(
                 try:
                     await lease.check()  # connecting may have taken long
                     socket = await _upgrade(pump, stream, url, token, resume, lease)
+                    pump.start_soon(socket.send_typing)
                     try:
                         yield socket
                     finally:

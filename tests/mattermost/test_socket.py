@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 import trustme
+from attrs import define
 from trio_websocket import ConnectionClosed
 
 from oc_trio.core.connection import ResumePoint
@@ -15,7 +16,7 @@ from oc_trio.core.events import ActionReply, EventFrame, Hello
 from oc_trio.errors import LeaseLost, MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.ids import AccountId, ChannelId
 from oc_trio.lease import Fence, Lease
-from oc_trio.mattermost.socket import CLOSE_SECONDS, HANDSHAKE_SECONDS, open_socket
+from oc_trio.mattermost.socket import CLOSE_SECONDS, HANDSHAKE_SECONDS, MOST_TYPING, TYPING_SECONDS, open_socket
 from tests.mattermost.doubles import FakeSockets, Peer
 
 URL = "ws://mm.test/api/v4/websocket"
@@ -243,43 +244,96 @@ async def test_a_bad_certificate_is_told_by_name(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def test_typing_that_is_cancelled_leaves_the_connection_whole(
-    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
-) -> None:
-    """A turn may end at any moment: a frame that has begun is written to its end."""
+@define(eq=False)
+class StuckStream(trio.abc.Stream):
+    """One that takes nothing any more, as soon as `is_stuck`."""
+
+    inner: trio.abc.Stream
+    is_stuck: bool = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self.is_stuck:
+            await trio.sleep_forever()
+        await self.inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self.inner.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+async def test_typing_is_sent_by_the_connection(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    """Nobody waits for it, and a conversation that is due already is not sent twice."""
     actions: list[str] = []
 
     async def script(peer: Peer) -> None:
         await peer.hello()
-        actions.extend([(await peer.action())["action"], (await peer.action())["action"]])
+        actions.extend([(await peer.action())["data"]["parent_id"] for _ in range(2)])
         await peer.posted(1, "p")
         await trio.sleep(5)
 
     sockets = FakeSockets(nursery, [script])
     async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
         await socket.greet(ping=False)
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await socket.typing(ChannelId("chan"), "root")
-        assert await socket.typing(ChannelId("chan"), "root") is True
+        for root in ("one", "two", "one"):
+            assert socket.typing(ChannelId("chan"), root)
         await socket.receive()
-    assert actions == ["user_typing", "user_typing"]
+    assert actions == ["one", "two"]
+
+
+async def test_typing_of_a_thousand_turns_at_once_leaves_the_connection_whole(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Those that have waited longest go without, and the connection stays."""
+    seen: list[str] = []
+    turns = 2 * MOST_TYPING
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        await peer.posted(1, "p")
+        while len(seen) < MOST_TYPING:
+            seen.append((await peer.action())["data"]["parent_id"])
+            await trio.sleep(0.01)
+        await peer.posted(2, "q")
+        await trio.sleep(5)
+
+    sockets = FakeSockets(nursery, [script])
+    async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
+        await socket.greet(ping=False)
+        await socket.receive()
+        for turn in range(turns):
+            assert socket.typing(ChannelId("chan"), str(turn))
+        await socket.receive()
+    assert seen == [str(turn) for turn in range(turns - MOST_TYPING, turns)]
 
 
 async def test_typing_into_a_dead_connection_is_given_up(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     """Half a frame would garble what follows, so the connection ends with it."""
+    streams: list[StuckStream] = []
+
+    async def open_stream(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+        streams.append(StuckStream(await sockets.open_stream(host, port, tls)))
+        return streams[0]
 
     async def script(peer: Peer) -> None:
         await peer.hello()
         await trio.sleep(50)
 
     sockets = FakeSockets(nursery, [script])
-    async with open_socket(URL, "t", None, open_stream=sockets.open_stream) as socket:
-        await socket.greet(ping=False)
-        await socket.abort()
-        assert await socket.typing(ChannelId("chan"), "root") is False
+    began = trio.current_time()
+    with pytest.raises(MattermostUnavailable, match="closed with 1006"):
+        async with open_socket(URL, "t", None, open_stream=open_stream) as socket:
+            await socket.greet(ping=False)
+            streams[0].is_stuck = True
+            assert socket.typing(ChannelId("chan"), "root")
+            await socket.receive()
+    assert trio.current_time() - began == pytest.approx(TYPING_SECONDS, abs=CLOSE_SECONDS)
 
 
 async def test_after_the_lease_nothing_goes_over_the_websocket(
@@ -301,10 +355,10 @@ async def test_after_the_lease_nothing_goes_over_the_websocket(
     sockets = FakeSockets(nursery, [script])
     async with open_socket(URL, "t", None, open_stream=sockets.open_stream, lease=lease) as socket:
         await socket.greet(ping=False)
-        assert await socket.typing(ChannelId("c"))
+        assert socket.typing(ChannelId("c"))
         await trio.testing.wait_all_tasks_blocked()
         lease.lose("another process serves it")
-        assert not await socket.typing(ChannelId("c"))
+        assert not socket.typing(ChannelId("c"))
         with pytest.raises(LeaseLost):
             await socket.ping()
     await trio.testing.wait_all_tasks_blocked()
