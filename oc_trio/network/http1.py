@@ -48,6 +48,7 @@ class ClientConnection:
     _method: bytes = field(init=False, default=b"")
     _unread: bytes = field(init=False, default=b"")
     _body: Body | None = field(init=False, default=None)
+    _failure: httpx.TransportError | None = field(init=False, default=None)  # a body is read again after it
     _is_kept: bool = field(init=False, default=False)  # both sides keep the connection for a next exchange
 
     async def send(self, request: h11.Request, body: bytes | AsyncGenerator[bytes], seconds: float | None) -> None:
@@ -82,13 +83,36 @@ class ClientConnection:
                 return event
 
     async def next_piece(self, seconds: float | None) -> bytes | None:
-        """What has come of the body, waiting for some of it; None at its end. Raises as `receive_head`."""
+        """What has come of the body, waiting for some of it; None at its end. Raises as `receive_head`.
+
+        Several reads are one piece where the pacer wants it; one is held back for no longer than its `gathering`.
+        """
+        piece, gathering = await self._read_piece(seconds), self.network.gathering
+        if piece is None or not gathering:
+            return piece
+        pieces = [piece]
+        until = trio.current_time() + gathering
+        # The deadline is for a stream that stalls. One that passes is expensive, so as a rule it is not come to.
+        with trio.move_on_at(until), suppress(httpx.TransportError):
+            while trio.current_time() + self.network.pacer.pause < until:
+                if (piece := await self._read_piece(seconds)) is None:
+                    break
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _read_piece(self, seconds: float | None) -> bytes | None:
         body = self._body
         assert body is not None, "the head comes first"
+        if self._failure is not None:
+            raise self._failure
         while not body.is_whole:
-            if body.problem:
-                raise httpx.RemoteProtocolError(body.problem)
-            data = self._unread or await self._receive(seconds)
+            try:
+                if body.problem:
+                    raise httpx.RemoteProtocolError(body.problem)
+                data = self._unread or await self._receive(seconds)
+            except httpx.TransportError as problem:
+                self._failure = problem
+                raise
             self._unread = b""
             if piece := body.feed(data):
                 return piece

@@ -1,9 +1,11 @@
 """The pool's connections: paced reads."""
 
 import contextlib
+import itertools
 import ssl
 from collections.abc import AsyncIterator
 
+import h11
 import httpx
 import pytest
 import trio
@@ -13,6 +15,7 @@ from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.core.turn_events import TextDelta
 from oc_trio.ids import AgentId, SessionKey
+from oc_trio.network.http1 import ClientConnection
 from oc_trio.network.pool import PooledTransport
 from oc_trio.network.stream import PacedStream, ReadPacer
 from tests.agent.model_server import Reply, serve_model, sse
@@ -52,7 +55,7 @@ async def reads(stream: PacedStream, seconds: float) -> list[int]:
     return sizes
 
 
-@pytest.mark.parametrize(("others", "most"), [(0, 60), (3, 60), (39, 11), (1000, 3)])
+@pytest.mark.parametrize(("others", "most"), [(0, 60), (3, 60), (39, 11), (1000, 4)])
 async def test_reads_are_rarer_the_more_streams_are_live(
     autojump_clock: trio.testing.MockClock, others: int, most: int
 ) -> None:
@@ -67,6 +70,52 @@ async def test_reads_are_rarer_the_more_streams_are_live(
     assert pacer.live == others
     await stream.aclose()
     await server.aclose()
+
+
+async def test_only_a_few_streams_read_in_one_pass_of_the_loop(autojump_clock: trio.testing.MockClock) -> None:
+    """Whatever else goes on gets its turn between them, and none waits for longer than the others need."""
+    pacer = ReadPacer(live=1000)
+    woken: list[int] = []
+    counts: list[int] = []
+
+    async def reader(number: int) -> None:
+        await pacer.sleep_until(1.0)
+        woken.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(reader, number)
+        await trio.sleep(1.0)
+        while len(woken) < 100:
+            counts.append(len(woken))
+            await trio.lowlevel.checkpoint()
+    assert trio.current_time() == pytest.approx(1.0, abs=0.01)
+    assert max(after - before for before, after in itertools.pairwise(counts)) <= 16
+    assert len(counts) < 50
+
+
+@pytest.mark.parametrize("at", [0.5, 1.0])
+@pytest.mark.parametrize("cancelled", [range(1), range(20), range(19, 20), range(40)])
+async def test_a_reader_that_is_cancelled_holds_up_no_other(
+    autojump_clock: trio.testing.MockClock, cancelled: range, at: float
+) -> None:
+    """Whichever of them slept for all, and also while they are being woken."""
+    pacer = ReadPacer(live=1000)
+    times: dict[int, float] = {}
+
+    async def reader(number: int) -> None:
+        await pacer.sleep_until(1.0)
+        times[number] = trio.current_time()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as others, trio.open_nursery() as ended:
+            for number in range(40):
+                (ended if number in cancelled else others).start_soon(reader, number)
+                await trio.testing.wait_all_tasks_blocked()
+            await trio.sleep_until(at)
+            ended.cancel_scope.cancel()
+    assert set(times) >= set(range(40)) - set(cancelled)
+    assert max(times.values(), default=1.0) == pytest.approx(1.0, abs=0.01)
 
 
 async def test_outside_of_an_answer_nothing_waits(autojump_clock: trio.testing.MockClock) -> None:
@@ -95,3 +144,58 @@ async def test_an_answer_is_paced_from_its_first_text_to_its_end() -> None:
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert pacer.live == 1
         assert pacer.live == 0
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def answer(pacer: ReadPacer) -> AsyncIterator[tuple[ClientConnection, trio.SocketStream]]:
+    """A connection on which the head of a response has come and reads are paced, and the server's end of it."""
+    stream, server = connect(pacer)
+    connection = ClientConnection(stream, stream)
+    await connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]), b"", None)
+    await server.send_all(HEAD)
+    await connection.receive_head(None)
+    async with stream, server:
+        with stream.paced():
+            yield connection, server
+
+
+async def test_with_many_answers_several_reads_are_one_piece(autojump_clock: trio.testing.MockClock) -> None:
+    """Until the answer ends: then people wait for its last word."""
+    sent: list[float] = []
+    pieces: list[tuple[float, int]] = []
+
+    async def send(server: trio.SocketStream) -> None:
+        for _ in range(50):
+            await server.send_all(b"1\r\nt\r\n")
+            sent.append(trio.current_time())
+            await trio.sleep(0.1)
+        await server.send_all(b"0\r\n\r\n")
+
+    async with answer(ReadPacer(live=1000)) as (connection, server), trio.open_nursery() as nursery:
+        nursery.start_soon(send, server)
+        while (piece := await connection.next_piece(None)) is not None:
+            pieces.append((trio.current_time(), len(piece)))
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    assert sum(size for _, size in pieces) == 50
+    assert len(pieces) <= 4
+    assert trio.current_time() - sent[-1] < 0.5
+    assert connection.can_be_reused()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_what_has_come_is_held_back_for_no_longer_than_people_notice(
+    autojump_clock: trio.testing.MockClock, breaks: bool
+) -> None:
+    """From a model that stalls, and from a connection that breaks: then the error is next."""
+    async with answer(ReadPacer(live=1000)) as (connection, server):
+        began = trio.current_time()
+        await server.send_all(b"1\r\nt\r\n")
+        if breaks:
+            await server.send_eof()
+        assert await connection.next_piece(None) == b"t"
+        assert trio.current_time() - began < 2.5
+        with pytest.raises(httpx.RemoteProtocolError if breaks else trio.TooSlowError), trio.fail_after(60):
+            await connection.next_piece(None)
