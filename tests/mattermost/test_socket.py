@@ -325,14 +325,17 @@ async def test_typing_into_a_dead_connection_is_given_up(
         await peer.hello()
         await trio.sleep(50)
 
-    sockets = FakeSockets(nursery, [script])
-    began = trio.current_time()
-    with pytest.raises(MattermostUnavailable, match="closed with 1006"):
+    async def use() -> None:
         async with open_socket(URL, "t", None, open_stream=open_stream) as socket:
             await socket.greet(ping=False)
             streams[0].is_stuck = True
             assert socket.typing(ChannelId("chan"), "root")
             await socket.receive()
+
+    sockets = FakeSockets(nursery, [script])
+    began = trio.current_time()
+    with pytest.raises(MattermostUnavailable, match="closed with 1006"):
+        await use()
     assert trio.current_time() - began == pytest.approx(TYPING_SECONDS, abs=CLOSE_SECONDS)
 
 
