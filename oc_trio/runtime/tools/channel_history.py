@@ -10,9 +10,8 @@ from oc_trio.errors import MattermostRejected, UnknownTarget
 from oc_trio.ids import ChannelId, PostId, UserId
 from oc_trio.mattermost.client import Api
 
-# A page of Mattermost's own.
+# Mattermost's own page, and its largest.
 DEFAULT_LIMIT = 60
-# A page of the API.
 MAX_LIMIT = 200
 
 
