@@ -17,9 +17,9 @@ from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
 from oc_trio.core.interactions import ButtonCallback
 from oc_trio.core.questions import DialogAnswer
-from oc_trio.core.slash import SlashCall
+from oc_trio.core.slash import UNKNOWN_CHANNEL, SlashCall
 from oc_trio.core.sourceip import ProxyTrust, parse_networks
-from oc_trio.errors import CallbackRefused
+from oc_trio.errors import CallbackRefused, MattermostUnavailable
 from oc_trio.ids import AccountId
 from oc_trio.runtime.handlers.button_clicks import ButtonClickHandler
 from oc_trio.runtime.handlers.callback_urls import CallbackPlan, command_paths
@@ -139,13 +139,21 @@ def _relaying_clicks(endpoint: ButtonEndpoint, registry: EndpointRegistry, accou
 def _relaying_commands(
     endpoint: CommandEndpoint, registry: EndpointRegistry, account: AccountId, path: str
 ) -> CommandEndpoint:
-    """As above, of commands."""
+    """As above, of commands; where the server can't say who calls, its caller is told to try again."""
 
     def call() -> Callable[[SlashCall], Awaitable[str]] | None:
         relayed = registry.relayed_commands_of(account, path)
         return relayed.call if relayed is not None else None
 
-    return evolve(endpoint, call=_or_relayed(endpoint.call, call))
+    answered = _or_relayed(endpoint.call, call)
+
+    async def in_words(slash_call: SlashCall) -> str:
+        try:
+            return await answered(slash_call)
+        except MattermostUnavailable:
+            return UNKNOWN_CHANNEL
+
+    return evolve(endpoint, call=in_words)
 
 
 def _or_relayed(

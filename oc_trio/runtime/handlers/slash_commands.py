@@ -22,7 +22,7 @@ from oc_trio.core.ledger import Source
 from oc_trio.core.pairing import APPROVED, FULL, PairingPolicy, new_code, reply_text
 from oc_trio.core.slash import CommandSpec, SlashCall
 from oc_trio.core.slash_plan import Registrar
-from oc_trio.errors import CallbackRefused, MattermostError
+from oc_trio.errors import CallbackRefused, MattermostError, MattermostUnavailable
 from oc_trio.ids import AccountId, TeamId
 from oc_trio.mattermost.registrar import CommandRegistrar, TeamResult
 from oc_trio.runtime.handlers.command_shares import CommandShares
@@ -334,7 +334,9 @@ class SlashCommandHandler:
     models: ModelPickerHandler
 
     async def call(self, call: SlashCall) -> str:
-        """The text for the caller alone. Raises CallbackRefused 401, StoreError."""
+        """The text for the caller alone. Raises CallbackRefused 401, StoreError, and MattermostUnavailable where the
+        server can't say now who calls, or where.
+        """
         services = self.requests.services
         await self._validate(call)
         services.health.called_back(services.account, "command")
@@ -347,6 +349,9 @@ class SlashCommandHandler:
             caller = await services.people.resolve(call.user_id, call.channel_id, Origin.COMMAND)
         except MattermostError as problem:
             log.warning("slash command: unknown place or person", account=services.account, problem=str(problem))
+            # One that its caller has read as received can wait; for the others there is a sentence, too.
+            if isinstance(problem, MattermostUnavailable):
+                raise
             return slash.UNKNOWN_CHANNEL
         # The call names a team and a channel of its own choice; only both together can be true.
         if caller.chat.team_id and caller.chat.team_id != call.team_id:

@@ -11,10 +11,11 @@ from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.core.cron_runs import run_by_hand
 from oc_trio.core.relayed import CLICK_ACCEPTED, COMMAND_ACCEPTED
-from oc_trio.core.slash import PROCESSING
+from oc_trio.core.slash import PROCESSING, UNKNOWN_CHANNEL
 from oc_trio.core.turn_events import Button
 from oc_trio.ids import AccountId
 from oc_trio.runtime.process.operator_actions import OperatorActions
+from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.store.relayed import Relayed
 from tests.logbook import Logbook
 from tests.runtime.handlers.test_command_shares import ALL, holders, second_bot
@@ -146,6 +147,35 @@ async def test_what_comes_between_two_holders_is_received_and_done_once(harness:
     assert "selected by @alice" in first.props["attachments"][0]["text"]
     assert sorted(post.message == "On its way." for post in others) == [False, True]
     assert len(harness.agent.requests) == 2
+
+
+async def test_a_received_command_waits_until_its_caller_can_be_looked_up(
+    harness: Harness, processes: Processes
+) -> None:
+    """Who has read that it was received is not forgotten because Mattermost fails in that moment."""
+    one, two = await pair(harness, processes)
+    await one.kill()
+    assert await execute(harness, "/oc_status") == COMMAND_ACCEPTED
+    asked: list[str] = []
+
+    async def fail(request: SandboxRequest) -> SandboxResponse | None:
+        await trio.lowlevel.checkpoint()
+        if request.path != f"/api/v4/users/{harness.alice.id}":
+            return None
+        asked.append(request.path)
+        return SandboxResponse(504)
+
+    harness.faults.before_rules.append(fail)
+    await harness.until(lambda: two.state() == "live")
+    await harness.until(lambda: len(asked) > 1)
+    assert harness.answers() == []
+    # Who calls the process that serves the account is told to try again.
+    assert await execute(harness, "/oc_status") == UNKNOWN_CHANNEL
+    harness.faults.before_rules.remove(fail)
+    await harness.until(harness.answers)
+    await trio.sleep(5)
+    assert len(harness.answers()) == 1
+    assert two.metric("relayed_handled_total", account="default", kind="command", result="handled") == 1
 
 
 def remembering(send: Any, shown: list[Any]) -> Any:
