@@ -291,7 +291,7 @@ class Broken:
 
 
 BROKEN: dict[str, Broken] = {
-    "no overlap in catch-up": Broken(Parts(catch_up=NoOverlap), ("lag", "server")),
+    "no overlap in catch-up": Broken(Parts(catch_up=NoOverlap), ("lag", "server"), first=3),
     "unshielded write": Broken(Parts(previewer=Unshielded), ("rest", "cancel"), first=52),
     "no pending id": Broken(Parts(transport=NoPendingId), ("rest",), Parts(transport=NoMarker), (NO_KEY,), 8),
     "watermark before commit": Broken(
@@ -299,26 +299,32 @@ BROKEN: dict[str, Broken] = {
         ("blackout",),
         Parts(catch_up=LeastOverlap),
     ),
-    "second post left": Broken(Parts(store=journal(outbox=LeavesSecondPost)), ("rest",)),
+    "second post left": Broken(Parts(store=journal(outbox=LeavesSecondPost)), ("rest",), first=5),
     "late edit left": Broken(Parts(previewer=ForgetsUncertainEdits), ("rest", "threads", "lag"), first=53),
-    "calls taken in twice": Broken(Parts(store=journal(admission=AdmitsCallsTwice)), ("http",)),
+    "calls taken in twice": Broken(Parts(store=journal(admission=AdmitsCallsTwice)), ("http",), first=2),
     "uploads forgotten": Broken(Parts(store=journal(turns=ForgetsUploads)), ("files", "crash"), first=7),
     "journal errors ignored": Broken(
         Parts(store=journal(admission=IgnoresJournalErrors)), ("disk", "people"), first=42
     ),
-    "one account's messages taken for all": Broken(Parts(store=journal(admission=SeenByAnyAccount)), ("accounts",)),
+    "one account's messages taken for all": Broken(
+        Parts(store=journal(admission=SeenByAnyAccount)), ("accounts",), first=1
+    ),
     "another account's question told": Broken(
         Parts(store=journal(transcripts=ShowsRunningTurns)), ("accounts", "cancel"), first=5
     ),
     "answers not remembered": Broken(Parts(store=journal(turns=ForgetsAnswers)), ("drain",)),
-    "replies to a beginning unheard": Broken(Parts(store=journal(participation=IgnoresOpenThreads)), ("threads",)),
-    "names added in a gap overlooked": Broken(Parts(catch_up=IgnoresMissedEdits), ("names", "server", "socket")),
+    "replies to a beginning unheard": Broken(
+        Parts(store=journal(participation=IgnoresOpenThreads)), ("threads",), first=6
+    ),
+    "names added in a gap overlooked": Broken(
+        Parts(catch_up=IgnoresMissedEdits), ("names", "server", "socket"), first=2
+    ),
     "defects not contained": Broken(Parts(boundary=ContainsNothing), ("treacherous",)),
     "refused before it is ended": Broken(
-        Parts(store=journal(obligations=PostsBeforeClosing, outbox=ClosesWhenPosted)), ("crowded", "crash"), first=16
+        Parts(store=journal(obligations=PostsBeforeClosing, outbox=ClosesWhenPosted)), ("crowded", "crash"), first=21
     ),
     "last runs of jobs forgotten": Broken(Parts(store=journal(cron=ForgetsLastRuns)), ("jobs",)),
-    "mailbox overflow dropped": Broken(Parts(session=DropsOverflow), ("people",)),
+    "mailbox overflow dropped": Broken(Parts(session=DropsOverflow), ("people",), first=6),
     "no check of the epoch": Broken(Parts(store=Unfenced), ("fleet",), first=12),
     "lease longer than believed": Broken(
         Parts(leases=lambda engine, _notices: ShortLeases(engine)), ("fleet",), first=3

@@ -14,10 +14,9 @@ pytestmark = pytest.mark.sim
 _MAX_RUNS = 100
 
 
-@pytest.mark.parametrize("first", range(0, 40, 10))
-def test_every_promise_is_kept(first: int) -> None:
-    """Ten seeded runs of people and trouble keep every promise."""
-    verdicts = [simulate(seed) for seed in range(first, first + 10)]
+def test_every_promise_is_kept() -> None:
+    """Ten seeded runs of people and trouble keep every promise; `scripts/test` plays more beside the tests."""
+    verdicts = [simulate(seed) for seed in range(10)]
     assert [(verdict.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
 
 
