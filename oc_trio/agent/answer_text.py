@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from oc_trio.agent.think_tags import ThinkSplitter
 from oc_trio.core.text import SurrogateJoiner
+from oc_trio.core.text_pieces import TextPieces
 from oc_trio.core.turn_events import TextDelta, Thinking
 
 
@@ -16,7 +17,7 @@ class AnswerText:
     def __init__(self) -> None:
         self._splitter = ThinkSplitter()
         self._halves, self._thought_halves = SurrogateJoiner(), SurrogateJoiner()
-        self._texts: list[str] = []
+        self._text = TextPieces()
 
     def feed(self, text: str) -> tuple[TextDelta | Thinking, ...]:
         """A piece of the text, in which tags may mark thoughts."""
@@ -48,13 +49,15 @@ class AnswerText:
 
     @property
     def is_blank(self) -> bool:
-        return not any(text.strip() for text in self._texts)
+        return self._text.is_blank
 
     @property
     def text(self) -> str:
-        return "".join(self._texts)
+        return str(self._text)
 
     def _keep(self, events: Iterable[TextDelta | Thinking]) -> tuple[TextDelta | Thinking, ...]:
         events = tuple(events)
-        self._texts += [event.text for event in events if isinstance(event, TextDelta)]
+        for event in events:
+            if isinstance(event, TextDelta):
+                self._text.append(event.text)
         return events

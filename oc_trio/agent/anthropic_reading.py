@@ -17,6 +17,7 @@ from oc_trio.agent.sse import ServerSentEvent
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
 from oc_trio.core.text import clean_value, joined
+from oc_trio.core.text_pieces import TextPieces
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage
 
 BLOCKS = "blocks"  # the key of an answer's blocks in `Opaque.message`
@@ -37,7 +38,7 @@ class _Block:
     """A content block while it streams: `start` is from `content_block_start`, `parts` are the texts of its deltas."""
 
     start: dict[str, Any]
-    parts: list[str] = field(factory=list)
+    parts: TextPieces = field(factory=TextPieces)
     given: object = None
     signature: str = ""
 
@@ -47,7 +48,7 @@ class _Block:
 
     @property
     def text(self) -> str:
-        return joined("".join(self.parts))
+        return joined(str(self.parts))
 
 
 class MessageReader:

@@ -6,6 +6,7 @@ reply (somebody may ask about HTML) and stay.
 
 import re
 
+from oc_trio.core.text_pieces import TextPieces
 from oc_trio.core.turn_events import TextDelta, Thinking
 
 _NAMES = "think|thinking|thought|reasoning|seed:think"
@@ -32,7 +33,7 @@ class ThinkSplitter:
         self._held = ""
         self._inside = False
         self._speaking = False
-        self._thought: list[str] = []  # of the block that is open
+        self._thought = TextPieces()  # of the block that is open
 
     def feed(self, text: str) -> tuple[TextDelta | Thinking, ...]:
         self._held += text
@@ -52,7 +53,7 @@ class ThinkSplitter:
 
     def unclosed(self) -> str:
         """The thought of a block that nothing has closed; after `end` that is how it stays."""
-        return "".join(self._thought).strip() if self._inside else ""
+        return str(self._thought).strip() if self._inside else ""
 
     def _step(self, out: list[TextDelta | Thinking]) -> bool:
         """Take one decision; true while there may be another."""
