@@ -5,7 +5,7 @@ _JOINED_AT = 256
 
 
 class TextPieces:
-    """`str()` joins the pieces; false, as a text, while there is nothing, `is_blank` while there is only white space."""
+    """`str()` joins the pieces; false while there is nothing, `is_blank` while there is only white space."""
 
     def __init__(self) -> None:
         self._joined: list[str] = []
