@@ -223,7 +223,7 @@ def _with_several_gateways(drawn: Plan, rng: random.Random) -> Plan:
 
 def _with_streams(drawn: Plan, rng: random.Random) -> Plan:
     """The model's server streams what it says; beside more than a few other answers, reads have pauses between them."""
-    return evolve(drawn, other_streams=rng.choice((0, 30, 100, 300)))
+    return evolve(drawn, other_streams=rng.choice((0, 30, 100, 300, 1000)))
 
 
 # A second bot is given its share of what the others add, and a fleet of all that breaks a process.

@@ -44,10 +44,11 @@ from tests.simulation.files import FileServer
 from tests.simulation.fleet_watch import FleetWatch
 from tests.simulation.intents import Plan
 from tests.simulation.journals import ImageJournal, Journal, Rows
-from tests.simulation.model import Model
+from tests.simulation.model import Model, StreamedModel
 from tests.simulation.network import Network, OpenSim, SimTransport
 from tests.simulation.pauses import Pauses
 from tests.simulation.scenario import now_ms
+from tests.simulation.streams import ModelServer
 from tests.simulation.transcript import RunTranscript
 
 # Due once, at JOBS_DUE_SECONDS. Nobody is removed from a direct channel, so that each job can be delivered.
@@ -331,7 +332,7 @@ class GatewayProcess:
             ssl_context=_NO_TLS,
             http_transport=lambda _url: self.parts.transport(self.network, power),
             open_stream=OpenSim(self.network, power),
-            make_agent=self._agent,
+            make_agent=functools.partial(self._agent, ModelServer.beside(self.plan.other_streams, self.transcript)),
             open_store=self.parts.store(disk) if fleet is None else self._over_a_link(disk, power),
             session=self.parts.session,
             previewer=self.parts.previewer,
@@ -423,8 +424,9 @@ class GatewayProcess:
 
         return opening
 
-    def _agent(self, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
-        return self.second if self.second is not None and spec.model == "two" else self.model
+    def _agent(self, server: ModelServer | None, spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
+        model = self.second if self.second is not None and spec.model == "two" else self.model
+        return model if server is None else StreamedModel(model, server)
 
     def _sender_died(self, power: PowerSwitch) -> None:
         self.network.sender_died(None if self.fleet is None else power)

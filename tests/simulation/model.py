@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
@@ -44,8 +44,6 @@ class Model:
     is_wordy: bool = False
     has_files: bool = False
     treachery: float = 0.0
-    # Streams its texts, where they are not just there.
-    server: ModelServer | None = None
     offer: Callable[[tuple[str, ...]], Rows] = lambda _tokens: ()
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
@@ -63,11 +61,14 @@ class Model:
     ended: dict[tuple[str, ...], str] = field(factory=dict)
     requests: list[ModelRequest] = field(factory=list)
 
-    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
+    def run(
+        self, request: TurnRequest, server: ModelServer | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
+        """A turn, whose texts `server` streams where there is one."""
         betrayal = drawn_betrayal(f"{self.seed} {self.runs}", self.treachery, asked(request), self._betray)
         if betrayal is None:
             scripted = ScriptedAgent(self.script, token_delay=0.0).run(request)
-            return self._counted(scripted if self.server is None else self.server.streamed(scripted))
+            return self._counted(scripted if server is None else server.streamed(scripted))
         if betrayal.is_on_the_wire:
             return self._counted(self._over_the_wire(request, betrayal))
         changed = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))
@@ -268,3 +269,14 @@ def asked(request: TurnRequest) -> tuple[str, ...]:
 
 def _current(message: Message) -> list[str]:
     return TOKEN.findall(message.text.rpartition(CURRENT_HEADER)[2])
+
+
+@frozen(eq=False)
+class StreamedModel:
+    """`model` as one process reaches it: over connections of its own."""
+
+    model: Model
+    server: ModelServer
+
+    def run(self, request: TurnRequest) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
+        return self.model.run(request, self.server)

@@ -1,6 +1,5 @@
 """One run: a scenario, a gateway and a plan, then a time without faults, then the checks."""
 
-import functools
 import gc
 import logging
 import random
@@ -16,7 +15,6 @@ import trio.testing
 from attrs import define, field, frozen
 from structlog.typing import EventDict
 
-from oc_trio.network.stream import ReadPacer
 from tests.simulation.actions import ActionRunner
 from tests.simulation.callback_transport import CallbackTransport
 from tests.simulation.callers import Callers
@@ -34,7 +32,6 @@ from tests.simulation.observations import Observations
 from tests.simulation.plan import plan
 from tests.simulation.scenario import Scenario
 from tests.simulation.setup import set_up_scenario
-from tests.simulation.streams import ModelServer
 from tests.simulation.transcript import RunTranscript
 
 # A half-open socket is noticed within 40 s, a long answer takes 25, retries pause for 30: then all must be settled.
@@ -159,11 +156,9 @@ class Run:
 
     def _models(self, callers: Callers) -> tuple[Model, Model | None]:
         """One for each bot; another seed gives the same question another answer."""
-        plan, server = self.plan, None
-        if plan.other_streams is not None:
-            server = ModelServer(ReadPacer(plan.other_streams), functools.partial(self.transcript.detail, "model"))
+        plan = self.plan
         model, second = (
-            Model(seed, self.transcript, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.treachery, server)
+            Model(seed, self.transcript, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.treachery)
             for seed in (self.seed, -1 - self.seed)
         )
         if plan.has_calls:

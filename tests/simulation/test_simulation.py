@@ -55,10 +55,10 @@ def test_garbage_on_the_wire_replays_exactly() -> None:
 
 
 def test_streams_are_read_with_pauses() -> None:
-    """Beside many other answers, an answer's tokens come together in a few reads, and a whole run is the same again."""
+    """Beside many other answers, an answer's tokens come in a few pieces, and a whole run is the same again."""
     first, again = (simulate(4, kinds=("stream", "crash"), detailed=True).transcript for _ in range(2))
-    counts = [(int(sent), int(reads)) for sent, reads in re.findall(r"sends (\d+) tokens, .* in (\d+) reads", first)]
-    assert sum(reads for _, reads in counts) < sum(sent for sent, _ in counts) / 2
+    counts = [(int(sent), int(pieces)) for sent, pieces in re.findall(r"sends (\d+) tokens, .* in (\d+) pieces", first)]
+    assert sum(pieces for _, pieces in counts) < sum(sent for sent, _ in counts) / 2
     assert first == again
 
 
