@@ -16,6 +16,7 @@ from hypothesis import settings
 from oc_trio.config import paths
 from oc_trio.core.text import clean
 from tests.logbook import Logbook
+from tests.shares import Entry, slow_first
 
 DEADLINE_SECONDS = 120.0
 SLOW_DEADLINE_SECONDS = 300.0  # of tests that are marked slow: others may use the machine, too
@@ -93,11 +94,17 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts processes or browsers, or plays many seeds, is slow without saying so."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """What starts processes or browsers, or plays many seeds, is slow without saying so; workers begin with it."""
     for item in items:
         if any(item.get_closest_marker(name) for name in _SLOW_KINDS) and not item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.slow)
+    result = yield  # others mark and leave out
+    if workers := getattr(config, "workerinput", {}).get("workercount", 0):
+        entries = [Entry(item.nodeid.partition("::")[0], item.get_closest_marker("slow") is not None) for item in items]
+        items[:] = slow_first(zip(entries, items), workers)
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
