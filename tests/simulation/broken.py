@@ -329,6 +329,6 @@ BROKEN: dict[str, Broken] = {
     "lease longer than believed": Broken(
         Parts(leases=lambda engine, _notices: ShortLeases(engine)), ("fleet",), first=3
     ),
-    "writes after the deadline": Broken(Parts(lease=Unguarded), ("fleet",), first=18),
+    "writes after the deadline": Broken(Parts(lease=Unguarded), ("fleet",), first=33),
     "notices without looking": Broken(Parts(leases=LooksWhenTold), ("fleet",), first=7),
 }
