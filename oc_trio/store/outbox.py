@@ -124,8 +124,15 @@ class Outbox:
         """Call before the request: from now on it is unknown whether the post exists, until it is confirmed."""
         return await self._engine.run(lambda tx: _mark_sending(tx, outbox, at))
 
-    async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
-        return await self._engine.run(lambda tx: _confirm(tx, outbox, post, at))
+    async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> PostId | None:
+        """Confirms a row whose request was answered; returns the post of its event where that was quicker."""
+
+        def work(tx: Tx) -> PostId | None:
+            if _confirm(tx, outbox, post, at):
+                return None
+            return PostId(tx.value("SELECT post_id FROM outbox WHERE id = ?", outbox))
+
+        return await self._engine.run(work)
 
     async def requeue(self, outbox: OutboxId, error: str) -> bool:
         """Back to the queue: the server did not create the post, or still deduplicates by its `pending_post_id`."""

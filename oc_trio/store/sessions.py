@@ -29,15 +29,26 @@ def generation_of(tx: Tx, session: SessionKey) -> int:
     return tx.value("SELECT generation FROM sessions WHERE key = ?", session) or 0
 
 
-def _touch(
-    tx: Tx, key: SessionKey, account: AccountId, channel: ChannelId, root: str, agent: AgentId, at: int
-) -> SessionRow:
+@frozen
+class SessionUse:
+    """A session that is used now, by `agent`; account, channel and root are those of its first use."""
+
+    key: SessionKey
+    account: AccountId
+    channel_id: ChannelId
+    root_id: str
+    agent: AgentId
+    at: int
+
+
+def touch(tx: Tx, use: SessionUse) -> SessionRow:
+    """Creates the session or updates its time of use and its agent."""
     [row] = tx.all(
         "INSERT INTO sessions (key, account, channel_id, root_id, agent, created_at, last_at, generation, settings)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, 0, '{}')"
         " ON CONFLICT (key) DO UPDATE SET last_at = excluded.last_at, agent = excluded.agent"
         " RETURNING key, account, channel_id, root_id, agent, created_at, last_at, generation, settings",
-        *(key, account, channel, root, agent, at, at),
+        *(use.key, use.account, use.channel_id, use.root_id, use.agent, use.at, use.at),
     )
     return SessionRow(*row)
 
@@ -52,7 +63,8 @@ class Sessions:
         self, key: SessionKey, account: AccountId, channel: ChannelId, root: str, agent: AgentId, at: int
     ) -> SessionRow:
         """Creates the session or updates its time of use and its agent; account, channel and root never change."""
-        return await self._engine.run(lambda tx: _touch(tx, key, account, channel, root, agent, at))
+        use = SessionUse(key, account, channel, root, agent, at)
+        return await self._engine.run(lambda tx: touch(tx, use))
 
     async def get(self, key: SessionKey) -> SessionRow | None:
         row = await self._engine.run(lambda tx: tx.one(SELECT + " WHERE key = ?", key))

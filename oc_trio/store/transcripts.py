@@ -9,7 +9,7 @@ from attrs import frozen
 
 from oc_trio.ids import SessionKey, TurnId
 from oc_trio.store.engine import Engine, Tx
-from oc_trio.store.sessions import generation_of
+from oc_trio.store.sessions import SessionUse, generation_of, touch
 
 
 def append(tx: Tx, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int, *, afresh: bool = False) -> None:
@@ -48,9 +48,14 @@ class Transcripts:
     async def append(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
         await self._engine.run(lambda tx: append(tx, session, turn, entries, at))
 
-    async def rewrite(self, session: SessionKey, turn: TurnId, entries: Sequence[str], at: int) -> None:
-        """Replaces what the turn has appended so far by `entries`."""
-        await self._engine.run(lambda tx: append(tx, session, turn, entries, at, afresh=True))
+    async def rewrite(self, use: SessionUse, turn: TurnId, entries: Sequence[str]) -> None:
+        """Replaces what the turn has appended so far by `entries`, after `sessions.touch`."""
+
+        def work(tx: Tx) -> None:
+            touch(tx, use)
+            append(tx, use.key, turn, entries, use.at, afresh=True)
+
+        await self._engine.run(work)
 
     async def load(self, session: SessionKey, limit: int, *, without: TurnId | None = None) -> tuple[str, ...]:
         """The last `limit` entries of the current generation, oldest first.

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from attrs import frozen
 
 from oc_trio.core.ledger import ObligationState, Outcome, cancelled
+from oc_trio.core.turn_events import Usage
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, ThreadRoot, TurnId
-from oc_trio.store import context, participation, transcripts
+from oc_trio.store import context, participation, transcripts, usage
 from oc_trio.store.columns import join_ids, split_posts
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.obligations import require_terminal
@@ -173,12 +174,17 @@ class Turns:
         sql = "SELECT max(attempts) FROM obligations WHERE turn = ? AND state = 'open'"
         return await self._engine.run(lambda tx: tx.value(sql, turn)) or 0
 
-    async def decide(self, turn: TurnId, final: str) -> None:
-        """As `set_final`, for a result just decided: attempts are counted anew, because they now count deliveries."""
+    async def decide(self, turn: Turn, final: str, used: Usage | None, at: int) -> None:
+        """As `set_final`, for a result just decided: attempts are counted anew, because they now count deliveries.
+
+        `used` are the tokens that it took, where they are known.
+        """
 
         def write(tx: Tx) -> None:
-            tx.run("UPDATE turns SET final = ? WHERE id = ?", final, turn)
-            tx.run("UPDATE obligations SET attempts = 1 WHERE turn = ? AND state = 'open' AND attempts > 1", turn)
+            tx.run("UPDATE turns SET final = ? WHERE id = ?", final, turn.id)
+            tx.run("UPDATE obligations SET attempts = 1 WHERE turn = ? AND state = 'open' AND attempts > 1", turn.id)
+            if used is not None:
+                usage.record(tx, turn.id, turn.account, turn.session, used, at)
 
         await self._engine.run(write)
 

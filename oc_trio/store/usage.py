@@ -12,23 +12,22 @@ def of_turn(tx: Tx, turn: TurnId) -> tuple[Usage, ...]:
     return tuple(Usage(*row) for row in rows)
 
 
+def record(tx: Tx, turn: TurnId, account: AccountId, session: SessionKey, usage: Usage, at: int) -> None:
+    """Adds to the turn's counts for that model: a turn may run more than once."""
+    tx.run(
+        "INSERT INTO usage (turn, model, account, session, input_tokens, output_tokens, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn, model) DO UPDATE SET"
+        " input_tokens = usage.input_tokens + excluded.input_tokens,"
+        " output_tokens = usage.output_tokens + excluded.output_tokens, at = excluded.at",
+        *(turn, usage.model, account, session, usage.input_tokens, usage.output_tokens, at),
+    )
+
+
 @frozen
 class UsageRows:
-    """Adds up token counts, by turn and by session."""
+    """The token counts, by turn and by session; `turns.decide` adds to them."""
 
     _engine: Engine
-
-    async def record(self, turn: TurnId, account: AccountId, session: SessionKey, usage: Usage, at: int) -> None:
-        """Adds to the turn's counts for that model: a turn may run more than once."""
-        await self._engine.run(
-            lambda tx: tx.run(
-                "INSERT INTO usage (turn, model, account, session, input_tokens, output_tokens, at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn, model) DO UPDATE SET"
-                " input_tokens = usage.input_tokens + excluded.input_tokens,"
-                " output_tokens = usage.output_tokens + excluded.output_tokens, at = excluded.at",
-                *(turn, usage.model, account, session, usage.input_tokens, usage.output_tokens, at),
-            )
-        )
 
     async def of_turn(self, turn: TurnId) -> tuple[Usage, ...]:
         return await self._engine.run(lambda tx: of_turn(tx, turn))

@@ -46,7 +46,7 @@ async def _fill(location: Path) -> None:
         await store.turns.begin(turn, [owed.id], NOON + 2000)
         entry = json.dumps({"role": "user", "text": "hello", "calls": []})
         await store.transcripts.append(SESSION, turn.id, [entry], NOON + 2000)
-        await store.usage.record(turn.id, MAIN, SESSION, Usage(12, 3, "words"), NOON + 3000)
+        await store.turns.decide(turn, "", Usage(12, 3, "words"), NOON + 3000)
         await store.turns.end(turn.id, failed("the model is out of reach", PostId("notice")), NOON + 3000)
         for name in ("alice", "bob"):
             far = 10**14

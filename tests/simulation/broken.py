@@ -182,7 +182,7 @@ class PostsBeforeClosing(Obligations):
 class ClosesWhenPosted(Outbox):
     """Closes those obligations when the notice is posted: the other half of `PostsBeforeClosing`."""
 
-    async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> bool:
+    async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> PostId | None:
         ids, outcome = _WAITING.get(self._engine, {}).get(outbox, ((), None))
         if outcome is not None:
             await Obligations(self._engine).close(ids, evolve(outcome, posts=(post,)), at)

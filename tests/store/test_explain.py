@@ -3,7 +3,7 @@ from oc_trio.core.turn_events import Usage
 from oc_trio.ids import OutboxId, TurnId
 from oc_trio.store.admission import IGNORE
 from oc_trio.store.store import Store
-from tests.store.rows import ACCOUNT, OTHER, SESSION, admission, outgoing, post, turn
+from tests.store.rows import ACCOUNT, OTHER, admission, outgoing, post, turn
 
 T1 = TurnId("t1")
 
@@ -19,7 +19,7 @@ async def tell(store: Store) -> None:
     await store.outbox.put(rows)
     await store.outbox.mark_sending(OutboxId("o2"), 20)
     await store.outbox.confirm(OutboxId("o2"), post("final"), 21)
-    await store.usage.record(T1, ACCOUNT, SESSION, Usage(10, 5, "big"), 22)
+    await store.turns.decide(turn("t1"), "", Usage(10, 5, "big"), 22)
     await store.turns.end(T1, delivered(post("draft"), post("final")), 23)
 
 

@@ -151,7 +151,7 @@ class Ledger(RuleBasedStateMachine):
                 case OutboxState.SENDING:
                     return await store.outbox.mark_sending(name, at)
                 case OutboxState.CONFIRMED:
-                    return await store.outbox.confirm(name, post(f"a-{name}"), at)
+                    return await store.outbox.confirm(name, post(f"a-{name}"), at) is None
                 case OutboxState.DEAD:
                     return await store.outbox.mark_dead(name, "gone", at)
 

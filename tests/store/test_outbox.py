@@ -10,9 +10,15 @@ from tests.store.rows import ACCOUNT, LAB, OTHER, outgoing, post
 
 O1 = OutboxId("o1")
 
+
+async def confirm(store: Store) -> bool:
+    """Whether that moved the row."""
+    return await store.outbox.confirm(O1, post("a1"), 30) is None
+
+
 MOVES: dict[OutboxState, Callable[[Store], Awaitable[bool]]] = {
     OutboxState.SENDING: lambda store: store.outbox.mark_sending(O1, 20),
-    OutboxState.CONFIRMED: lambda store: store.outbox.confirm(O1, post("a1"), 30),
+    OutboxState.CONFIRMED: confirm,
     OutboxState.QUEUED: lambda store: store.outbox.requeue(O1, "timed out"),
     OutboxState.DEAD: lambda store: store.outbox.mark_dead(O1, "403", 40),
 }

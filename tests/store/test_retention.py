@@ -20,7 +20,7 @@ async def fill(store: Store) -> None:
         await store.turns.begin(turn(f"t-{name}"), [admitted.obligation.id], 10)
         await store.outbox.put([outgoing(f"o-{name}", turn=TurnId(f"t-{name}"), seq=number)])
         await store.transcripts.append(SESSION, TurnId(f"t-{name}"), [name], 10)
-        await store.usage.record(TurnId(f"t-{name}"), ACCOUNT, SESSION, Usage(1, 1, "m"), 10)
+        await store.turns.decide(turn(f"t-{name}"), "", Usage(1, 1, "m"), 10)
     await store.admission.admit(admission("ignored", decision=IGNORE, session=None))
     await store.outbox.mark_sending(OutboxId("o-done"), 11)
     await store.outbox.confirm(OutboxId("o-done"), post("a1"), 12)

@@ -1,5 +1,6 @@
 from oc_trio.core.ledger import delivered
 from oc_trio.ids import AccountId, AgentId, SessionKey, TurnId
+from oc_trio.store.sessions import SessionUse
 from oc_trio.store.store import Store
 from oc_trio.store.turns import Turn
 from tests.store.rows import ACCOUNT, SESSION, TOWN
@@ -36,10 +37,13 @@ async def test_a_turn_is_rewritten(store: Store) -> None:
     await store.transcripts.append(SESSION, T1, ["asked", "call"], 10)
     await store.sessions.reset(SESSION, 20)
 
-    await store.transcripts.rewrite(SESSION, T1, ["asked otherwise", "call"], 30)
+    use = SessionUse(SESSION, ACCOUNT, TOWN, "root", AgentId("other"), 30)
+    await store.transcripts.rewrite(use, T1, ["asked otherwise", "call"])
 
     assert await store.transcripts.of_turn(T1) == ("asked otherwise", "call")
     assert await store.transcripts.load(SESSION, 10) == ()
+    [row] = await store.sessions.list()
+    assert (row.agent, row.last_at) == ("other", 30)
 
 
 async def test_a_turn_stays_in_the_generation_it_began_in(store: Store) -> None:

@@ -1,6 +1,7 @@
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import TurnId
 from oc_trio.store.store import Store
+from tests.store import rows
 from tests.store.rows import ACCOUNT, OTHER, SESSION
 
 
@@ -14,7 +15,7 @@ async def test_usage_adds_up(store: Store) -> None:
         ("t2", ACCOUNT, Usage(1, 1, "big"), 130),
         ("t3", OTHER, Usage(3, 4, "big"), 140),
     ):
-        await store.usage.record(TurnId(turn), account, SESSION, usage, at)
+        await store.turns.decide(rows.turn(turn, account=account), "", usage, at)
 
     assert await store.usage.of_turn(TurnId("t1")) == (Usage(15, 3, "big"), Usage(7, 7, "small"))
     assert await store.usage.of_session(SESSION) == (Usage(919, 908, "big"), Usage(7, 7, "small"))

@@ -282,13 +282,11 @@ class Delivery:
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure), ambiguous=True)  # it did answer, so the post may exist
         else:
-            if await self.store.outbox.confirm(row.id, post.id, self.clock.now_ms()):
-                return post.id
-            # The event of an earlier request's post was quicker: that post stays, this one is a duplicate.
-            post_id = await self.confirmed_post(row.id) or post.id
-            if post_id != post.id:
+            earlier = await self.store.outbox.confirm(row.id, post.id, self.clock.now_ms())
+            if earlier not in (None, post.id):
+                # The event of an earlier request's post was quicker: that post stays, this one is a duplicate.
                 await self.delete_quietly(post.id)
-            return post_id
+            return earlier or post.id
         return await self._record_failure(row, in_doubt, problem)
 
     async def _record_failure(

@@ -48,6 +48,7 @@ from oc_trio.runtime.turn.services import TurnServices
 from oc_trio.runtime.turn.turn_writer import TurnWriter
 from oc_trio.runtime.turn.typing_indicator import keep_typing
 from oc_trio.runtime.turn_limit import Ahead
+from oc_trio.store.sessions import SessionUse
 from oc_trio.store.turns import Turn
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.tracing import NO_SPAN, Span
@@ -263,10 +264,6 @@ class AgentRun:
     async def _request(self) -> tuple[Agent, TurnRequest]:
         """The agent and its request: the transcript within the token budget, then the messages to be answered."""
         services, turn, message = self.services, self.turn, self.message
-        now = services.clock.now_ms()
-        await services.store.sessions.touch(
-            turn.session, services.account, turn.channel_id, turn.root_id, message.agent, now
-        )
         setup = services.agents.setup(message.agent, self.settings)
         # Without this turn's own rows, which an earlier run wrote and `so_far` has.
         entries = await services.store.transcripts.load(turn.session, _TRANSCRIPT_ROWS, without=turn.id)
@@ -279,8 +276,10 @@ class AgentRun:
                 services, self.turns, self.messages, has_history=bool(history), dropped=lines, image_bounds=image_bounds
             )
             so_far = (user_message, *so_far)
+            now = services.clock.now_ms()
+            use = SessionUse(turn.session, services.account, turn.channel_id, turn.root_id, message.agent, now)
             rows = [transcript.to_json(message) for message in so_far]
-            await services.store.transcripts.rewrite(turn.session, turn.id, rows, now)
+            await services.store.transcripts.rewrite(use, turn.id, rows)
         if missing := self._missing_in_prompt(so_far):
             late = await question(services, self.turns, missing, has_history=True, image_bounds=setup.image_bounds)
             await self.record(late)

@@ -12,7 +12,7 @@ from oc_trio.core.bounds import attachable
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, NoPost, failed_text, interrupted_text, plan_final
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome
 from oc_trio.core.preview import DraftPhase
-from oc_trio.core.turn_events import Failed, Final, Media
+from oc_trio.core.turn_events import Failed, Final, Media, Usage
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import PostId
 from oc_trio.mattermost.files import OutgoingFile, from_bytes
@@ -54,9 +54,6 @@ class TurnCompletion:
             end, props = with_buttons(end, self.turns.button_props, turn.channel_id)
             services.metrics.tokens.labels(services.account, "input").inc(end.usage.input_tokens)
             services.metrics.tokens.labels(services.account, "output").inc(end.usage.output_tokens)
-            await services.store.usage.record(
-                turn.id, services.account, turn.session, end.usage, services.clock.now_ms()
-            )
         else:
             failure = end.for_operator
             # The transcript gets what people read in place of an answer: without it the next turn would answer this
@@ -76,7 +73,8 @@ class TurnCompletion:
         media, whole = (end.media, self.run.uncut or end.text) if isinstance(end, Final) else ((), "")
         rest = attachable(whole) if not isinstance(plan, NoPost) and plan.is_cut else ""
         return await self._decide(
-            result_of(plan, failure=failure, said=transcript_text, props=props, media=media, rest=rest)
+            result_of(plan, failure=failure, said=transcript_text, props=props, media=media, rest=rest),
+            end.usage if isinstance(end, Final) else None,
         )
 
     async def timed_out(self) -> Outcome:
@@ -159,14 +157,14 @@ class TurnCompletion:
         await services.store.turns.finish(TurnEnd(turn, outcome, now, last_entry, thread, message.create_at))
         return outcome
 
-    async def _decide(self, result: TurnResult) -> Outcome:
-        writer = self.run.writer
+    async def _decide(self, result: TurnResult, used: Usage | None = None) -> Outcome:
+        services, writer = self.services, self.run.writer
         result = evolve(result, blocks=tuple(writer.posts), stale=writer.stale)
         # Shielded: between the agent's final event and this row, a cancellation would lose the answer. Without a
         # deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a write that is
         # abandoned half-way is committed all the same.
         with trio.CancelScope(shield=True):
-            await self.services.store.turns.decide(self.run.turn.id, result.to_json())
+            await services.store.turns.decide(self.run.turn, result.to_json(), used, services.clock.now_ms())
         return await self.deliver(result, is_repeated=False)
 
     async def _with_files(self, result: TurnResult) -> TurnResult:
