@@ -54,6 +54,7 @@ class Restarts:
 class McpServerSpec:
     """`command` (run without a shell, standard streams) or `url` (streamable HTTP); times in seconds.
 
+    A child process that is to end has `stop_limit` for each of two ways: the end of its input, then SIGTERM.
     A server at a `url` is asked for its tools every `check_every` seconds, since nothing else shows that it died or
     changed. The end of a child process is noticed at once.
     """
@@ -65,6 +66,7 @@ class McpServerSpec:
     url: str = ""
     headers: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     start_limit: float = 30.0
+    stop_limit: float = 2.0
     restarts: Restarts = Restarts()
     check_every: float = 60.0
 
@@ -254,7 +256,7 @@ async def _open_client(spec: McpServerSpec, watch: Watch) -> AsyncIterator["Clie
     streams = (
         open_http(spec.url, spec.headers, spec.start_limit)
         if spec.url
-        else open_stdio(spec.name, spec.command, spec.env, spec.cwd, watch.ended)
+        else open_stdio(spec.name, spec.command, spec.env, spec.cwd, spec.stop_limit, watch.ended)
     )
     async with Client(watched(streams, watch)) as client:
         yield client

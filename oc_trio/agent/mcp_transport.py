@@ -30,7 +30,6 @@ log = get_logger(part="mcp_transport")
 
 # Bytes of one HTTP answer, or of one event of a stream: as much as a line of a child.
 MAX_BODY = MAX_LINE
-_STOP_SECONDS = 2.0  # between the end of a child's input and SIGTERM, and between that and SIGKILL
 _END_SECONDS = 0.5  # between the end of a child and the end of its output, whichever comes first
 # Of one run of a child; the others say the same.
 _BAD_LINES_LOGGED = 5
@@ -84,12 +83,20 @@ async def watched(
 
 @asynccontextmanager
 async def open_stdio(
-    name: str, command: tuple[str, ...], env: Mapping[str, str], cwd: str, ended: Callable[[str], None]
+    name: str,
+    command: tuple[str, ...],
+    env: Mapping[str, str],
+    cwd: str,
+    stop_limit: float,
+    ended: Callable[[str], None],
 ) -> "AsyncGenerator[TransportStreams, None]":
-    """A child that speaks MCP on its standard streams; its stderr goes to the operator's log. Raises OSError."""
+    """A child that speaks MCP on its standard streams; its stderr goes to the operator's log. Raises OSError.
+
+    `stop_limit` seconds are between the end of its input and SIGTERM, and between that and SIGKILL.
+    """
     import anyio
 
-    async with open_child(command, env, _STOP_SECONDS, cwd=cwd or None) as process, trio.open_nursery() as nursery:
+    async with open_child(command, env, stop_limit, cwd=cwd or None) as process, trio.open_nursery() as nursery:
         # Without a buffer: a server that writes faster than it is read is held up at its pipe, and fills no memory.
         to_client, from_server = anyio.create_memory_object_stream[Any](0)
         to_server, from_client = anyio.create_memory_object_stream[Any](0)
@@ -107,7 +114,7 @@ async def open_stdio(
         finally:
             nursery.cancel_scope.cancel()
             # A server that behaves ends when its input does.
-            with trio.move_on_after(_STOP_SECONDS, shield=True):
+            with trio.move_on_after(stop_limit, shield=True):
                 await process.stdin.aclose()
                 await process.wait()
 

@@ -101,7 +101,9 @@ async def test_a_death_in_a_call_is_a_result_and_the_server_comes_back(logbook: 
     [
         (McpServerSpec("gone", ("/nowhere/to/be/found",)), "No such file"),
         pytest.param(
-            McpServerSpec("mute", (sys.executable, "-c", "import time; time.sleep(60)"), start_limit=0.3),
+            McpServerSpec(
+                "mute", (sys.executable, "-c", "import time; time.sleep(60)"), start_limit=0.3, stop_limit=0.1
+            ),
             "0.3 s",
             marks=pytest.mark.slow,
         ),

@@ -32,7 +32,7 @@ FINE = {"name": "ok", "inputSchema": {"type": "object"}}
 
 def wrong(answers: dict[str, Any], *life: Path) -> McpServerSpec:
     command = (sys.executable, WRONG, json.dumps(answers), *map(str, life))
-    return McpServerSpec("wrong", command, restarts=SOON)
+    return McpServerSpec("wrong", command, restarts=SOON, stop_limit=0.1)
 
 
 STARTS = [
@@ -154,8 +154,9 @@ async def test_a_structured_result_of_very_many_values_holds_nobody_up() -> None
 @pytest.mark.parametrize("line", ["y", "", "{}", "[]"])
 async def test_a_program_that_writes_something_else_for_ever_is_down(line: str) -> None:
     """It is not read to the end of time, and everybody else is served meanwhile."""
+    spec = McpServerSpec("wrong", ("yes", line), restarts=SOON, stop_limit=0.1)
     with trio.fail_after(30):
-        async with others() as waits, running(McpServerSpec("wrong", ("yes", line), restarts=SOON)) as server:
+        async with others() as waits, running(spec) as server:
             assert server.problem == "it wrote 1000 lines in a row that are no message"
     assert max(waits) < 2.0
 
@@ -291,11 +292,12 @@ async def _respond(send: Any, status: int, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+ANOTHER_ID = b'{"jsonrpc": "2.0", "id": 99, "result": {}}'  # whoever asked waits on
 BODIES = [
     pytest.param(b"not json", id="no json"),
     pytest.param(b"[" * 100_000, id="brackets"),
     pytest.param(b"", id="empty"),
-    pytest.param(b'{"jsonrpc": "2.0", "id": 99, "result": {}}', id="another id"),
+    pytest.param(ANOTHER_ID, id="another id"),
     pytest.param(b'{"jsonrpc": "2.0", "id": 1, "result": 7}', id="a number"),
     pytest.param(b"\xff\xfe", id="no utf-8"),
     pytest.param(b" " * (17 * 1024 * 1024), id="17 MB"),
@@ -306,13 +308,15 @@ BODIES = [
 @pytest.mark.parametrize("method", ["initialize", "tools/list", "tools/call"])
 async def test_wrong_answers_over_http_are_a_reason_or_a_failed_result(method: str, body: bytes) -> None:
     """At the start the server is down, in a call the result is a failed one or the toolbox's limit stops it."""
+    limit = 0.2 if body == ANOTHER_ID else 10.0
+    start_limit = 10.0 if method == "tools/call" else limit
     with trio.fail_after(30):
         async with http_answers({**GOOD, method: body}) as url, trio.open_nursery() as nursery:
-            server = ToolServer(McpServerSpec("web", url=url, start_limit=1.0, restarts=SOON))
+            server = ToolServer(McpServerSpec("web", url=url, start_limit=start_limit, restarts=SOON))
             await nursery.start(server.serve)
             if method == "tools/call":
                 result = None
-                with trio.move_on_after(1):
+                with trio.move_on_after(limit):
                     result = await server.call(ToolCall("1", "ok"))
                 assert result is None or result.status is ToolStatus.FAILED
             else:
