@@ -28,7 +28,7 @@ _LONGEST_PAUSE = 0.3
 _LONGEST_GATHERING = 2.0
 _READ_BYTES = 64 * 1024
 # Seconds between the moments at which paced reads go on.
-_TICK = 0.005
+_TICK = 0.02
 # Streams that read in one pass of Trio's loop: some three milliseconds of work.
 _AT_ONCE = 8
 
