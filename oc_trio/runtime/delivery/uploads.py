@@ -5,6 +5,7 @@ Each upload of an answer is recorded before the next: a restart goes on with the
 again.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,7 +26,7 @@ from oc_trio.runtime.delivery.fetch import MediaRefused
 from oc_trio.runtime.delivery.retry import with_few_tries
 from oc_trio.telemetry.log import get_logger
 
-# How long a file of an answer waits for a server that is away, as in a restart: its text can't be posted, either.
+# How long an answer's files wait for a server that is away, as in a restart: its text can't be posted, either.
 AWAY_SECONDS = 300.0
 # The name of the file with the whole of an answer that is cut in the chat.
 REST_NAME = "answer.md"
@@ -64,13 +65,13 @@ class FileUploader:
         `known` is what an earlier run recorded; `record` makes the results so far durable. What an earlier run uploaded
         is uploaded again only where the server does not have it any more: it would leave it out of the post silently.
         """
-        files = known
+        files, away_until = known, trio.current_time() + AWAY_SECONDS
         # One after the other: their order is the order in the post, and each result is recorded.
         for at, media in enumerate(wanted):
             if at < len(files) and await self._is_on_server(files[at]):
                 continue
             # After the end of the lease nothing is wrong with the file: whoever serves the account next uploads it.
-            sent = await self._send(channel_id, media, AWAY_SECONDS, LeaseLost)
+            sent = await self._send(channel_id, media, away_until, LeaseLost)
             files = (*files[:at], sent, *files[at + 1 :])
             # Shielded: between the server's answer and this row, a cancellation would leave a file that no post uses.
             # Without a deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a
@@ -84,13 +85,13 @@ class FileUploader:
 
         Raises MattermostUnavailable.
         """
-        return await self._send(channel_id, media, 0.0, MattermostUnavailable)
+        return await self._send(channel_id, media, -math.inf, MattermostUnavailable)
 
     async def _send(
         self,
         channel_id: ChannelId,
         media: Media | OutgoingFile,
-        away_seconds: float,
+        away_until: float,
         raised: type[MattermostUnavailable],
     ) -> SentFile:
         name = media.name if isinstance(media, OutgoingFile) else _name(media)
@@ -99,10 +100,10 @@ class FileUploader:
             file = (
                 media
                 if isinstance(media, OutgoingFile)
-                else await self._with_retries(partial(self._open, media, name), away_seconds)
+                else await self._with_retries(partial(self._open, media, name), away_until)
             )
             upload = partial(self.files.upload, channel_id, file)
-            return SentFile((await self._with_retries(upload, away_seconds)).id)
+            return SentFile((await self._with_retries(upload, away_until)).id)
         except raised:
             raise
         except (OSError, ValueError, MediaRefused, MattermostError) as problem:  # ValueError: a path with NUL
@@ -122,8 +123,7 @@ class FileUploader:
         upload = partial(self.files.upload, channel_id, file, on_progress=on_progress)
         return (await self._with_retries(upload)).id
 
-    async def _with_retries(self, call: Callable[[], Awaitable[T]], away_seconds: float = 0.0) -> T:
-        away_until = trio.current_time() + away_seconds
+    async def _with_retries(self, call: Callable[[], Awaitable[T]], away_until: float = -math.inf) -> T:
         return await with_few_tries(call, self.retries, self.clock.random.random, away_until=away_until)
 
     async def _is_on_server(self, file: SentFile) -> bool:
