@@ -12,7 +12,7 @@ from oc_trio.cli.main import main
 from oc_trio.core.membership import ProcessInfo
 from oc_trio.ids import AccountId
 from oc_trio.store.store import open_store
-from tests.store.conftest import cluster, postgres_url  # noqa: F401 - fixtures
+from tests.store.conftest import cluster, empty_postgres_url, postgres_url  # noqa: F401 - fixtures
 
 CONFIG = """
 [channels.mattermost]
@@ -85,10 +85,10 @@ def test_a_url_that_stands_elsewhere(config: Path, tmp_path: Path, postgres_url:
     assert (refused.exit_code, "store-url" in refused.stderr) == (78, True), refused.output
 
 
-def test_a_database_before_the_first_start(tmp_path: Path, postgres_url: str) -> None:  # noqa: F811 - the fixture
+def test_a_database_before_the_first_start(tmp_path: Path, empty_postgres_url: str) -> None:  # noqa: F811 - the fixture
     """For the doctor an empty database is no fault, and it stays empty."""
     config = tmp_path / "oc-trio.toml"
-    config.write_text(CONFIG.format(folder=tmp_path, url=postgres_url))
+    config.write_text(CONFIG.format(folder=tmp_path, url=empty_postgres_url))
     for _ in range(2):
         shown = run(config, "doctor")
         assert "ok      journal: will be made at the first start, in the database that store.url names" in shown.stdout

@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
-from attrs import frozen
+import trio
+from attrs import field, frozen
+
+from oc_trio.store.store import open_store
 
 USERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
@@ -41,6 +44,8 @@ class Cluster:
     directory: Path
     _run: Sequence[str]
     _pg_ctl: str
+    # Journals without rows: the URL, and of what the schema consists.
+    _unused: list[tuple[str, tuple[Any, ...] | None]] = field(factory=list, init=False)
 
     def url(self, schema: str = "public") -> str:
         return f"postgresql:///postgres?host={self.directory}&user=oc&options=-csearch_path%3D{schema}"
@@ -51,6 +56,22 @@ class Cluster:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {name}".encode())
         return self.url(name)
+
+    @contextmanager
+    def journal(self) -> Iterator[str]:
+        """The URL of a journal without rows, in a schema that other tests may have used.
+
+        Making the files of all tables, and removing them at the end, takes several times as long as most tests.
+        """
+        if not self._unused:
+            url = self.new_schema()
+            trio.run(_migrate, url)
+            self._unused.append((url, _shape(url, emptied=False)))
+        url, shape = self._unused.pop()
+        yield url
+        with suppress(psycopg.Error):  # what is still locked is not used again
+            if _shape(url, emptied=True) == shape:
+                self._unused.append((url, shape))
 
     def _control(self, *arguments: str) -> None:
         command = [*self._run, self._pg_ctl, "-D", str(self.directory / "data"), "-w", *arguments]
@@ -63,6 +84,41 @@ class Cluster:
 
     def stop(self) -> None:
         self._control("-m", "immediate", "stop")
+
+
+# What a schema consists of, and how far it is migrated.
+_SHAPE = """
+SELECT array_agg(format('%s.%s %s %s', relation.relname, part.attname, part.atttypid, part.attnotnull) ORDER BY 1),
+  (SELECT array_agg(version ORDER BY version) FROM schema_version)
+FROM pg_class relation JOIN pg_attribute part ON part.attrelid = relation.oid
+WHERE relation.relnamespace = current_schema()::regnamespace AND part.attnum > 0
+"""
+# Foreign keys are not looked at: all of their tables are emptied.
+_EMPTY = """
+SET session_replication_role = replica;
+SET lock_timeout = 1000;
+DO $$ DECLARE found record; BEGIN
+  FOR found IN SELECT relname, relkind FROM pg_class WHERE relnamespace = current_schema()::regnamespace LOOP
+    IF found.relkind = 'S' THEN
+      PERFORM setval(found.relname::regclass, 1, false);
+    ELSIF found.relkind = 'r' AND found.relname NOT IN ('schema_version', 'schema_compatibility') THEN
+      EXECUTE format('DELETE FROM %I', found.relname);
+    END IF;
+  END LOOP;
+END $$;
+"""
+
+
+async def _migrate(url: str) -> None:
+    async with open_store(url):
+        pass
+
+
+def _shape(url: str, *, emptied: bool) -> tuple[Any, ...] | None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        if emptied:
+            connection.execute(_EMPTY)
+        return connection.execute(_SHAPE).fetchone()
 
 
 def as_server_user(directory: Path) -> list[str]:

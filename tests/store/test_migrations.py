@@ -156,12 +156,12 @@ async def test_processes_of_an_older_release_stop_first(store: Store) -> None:
 
 
 @pytest.mark.postgres
-async def test_processes_that_start_at_once_migrate_once(postgres_url: str) -> None:
+async def test_processes_that_start_at_once_migrate_once(empty_postgres_url: str) -> None:
     """Each of them gets the same journal, and none an error."""
     schemas: list[int] = []
 
     async def start() -> None:
-        async with open_store(postgres_url) as store:
+        async with open_store(empty_postgres_url) as store:
             schemas.append(store.schema)
 
     async with trio.open_nursery() as nursery:
@@ -171,10 +171,10 @@ async def test_processes_that_start_at_once_migrate_once(postgres_url: str) -> N
 
 
 @pytest.mark.postgres
-async def test_a_gateway_that_shares_with_nobody_is_left_alone(postgres_url: str) -> None:
+async def test_a_gateway_that_shares_with_nobody_is_left_alone(empty_postgres_url: str) -> None:
     """A release from before leases holds the database's lock for as long as it runs: the next one changes nothing."""
-    async with open_writer(PostgresDriver(postgres_url, evolve(WAITS, lock_ms=30))) as engine:
-        with psycopg.connect(postgres_url, autocommit=True) as older:
+    async with open_writer(PostgresDriver(empty_postgres_url, evolve(WAITS, lock_ms=30))) as engine:
+        with psycopg.connect(empty_postgres_url, autocommit=True) as older:
             older.execute("SELECT pg_advisory_lock(%s::int, hashtext(current_schema()))", (LOCK_CLASS,))
             with pytest.raises(StoreError, match="another gateway is using the PostgreSQL database postgres"):
                 await migrate(engine, copy_to=None)

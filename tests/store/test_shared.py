@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from oc_trio.core.cron_jobs import ScheduledJob
+from oc_trio.store.commit import MAX_TRIES
 from oc_trio.store.engine import Tx
 from oc_trio.store.pairing import RequestState
 from oc_trio.store.store import Store, open_store
@@ -39,17 +40,17 @@ async def test_a_deadlock_costs_nobody_an_error(stores: tuple[Store, Store]) -> 
 
         return work
 
-        return work
-
     for name in ("a", "b"):
         await stores[0].cron.record_run(name, 1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stores[0]._engine.run, crosswise("a", "b"))
         nursery.start_soon(stores[1]._engine.run, crosswise("b", "a"))
 
-    assert len(tries) == 3
-    # The one that was run again is the last.
-    assert {run.result for run in await stores[0].cron.all()} == {tries[2]}
+    # One that is run again may meet the other one a second time.
+    assert 3 <= len(tries) <= 2 * MAX_TRIES
+    # Both rows are of one that was run again: it is the last.
+    [last] = {run.result for run in await stores[0].cron.all()}
+    assert last in tries[2:]
 
 
 async def test_jobs_that_are_added_at_once_get_ids_of_their_own(stores: tuple[Store, Store]) -> None:
