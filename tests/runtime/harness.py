@@ -8,6 +8,7 @@
 Times are seconds since the start of the test. Nothing here waits for real.
 """
 
+import math
 import sqlite3
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -50,6 +51,7 @@ URL = "http://mm.test"
 EPOCH = 1_700_000_000_000
 ACCOUNT = AccountId("default")
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_LOOK_SECONDS = 0.01
 Rule = Callable[[SandboxRequest], Awaitable[SandboxResponse | None]]
 Script = Callable[[TurnRequest], Iterable[Any]]
 
@@ -116,7 +118,7 @@ class Harness:
     bot: SandboxBot
     team: TeamRecord
     square: ChannelRecord
-    journal: sqlite3.Connection
+    journal: "Journal"
     store: Store
     now_ms: Callable[[], int]
     agent: RecordingAgent = field(factory=RecordingAgent)
@@ -299,11 +301,14 @@ class Harness:
         """Until every message is answered and no turn runs, and a little longer for writes that come after that."""
         with trio.fail_after(within):
             await trio.sleep(0.05)
-            while await self._is_busy():  # noqa: ASYNC110 - the journal tells nobody
-                changes = self.journal.total_changes
-                await trio.sleep(0.01)
-                while self.journal.total_changes == changes:  # noqa: ASYNC110 - a question costs far more than this look
-                    await trio.sleep(0.01)
+            seen = self.journal.total_changes
+            while await self._is_busy():
+                asked_at = trio.current_time()
+                await self.journal.changed(seen)
+                # Asks at multiples of 10 ms: what happens at one moment need not be over when the first row is written.
+                looks = max(1, math.ceil((trio.current_time() - asked_at) / _LOOK_SECONDS - 1e-6))
+                await trio.sleep_until(asked_at + looks * _LOOK_SECONDS)
+                seen = self.journal.total_changes
         await trio.sleep(0.05)
 
     async def _is_busy(self) -> bool:
@@ -345,9 +350,31 @@ async def _down(request: SandboxRequest) -> SandboxResponse | None:
 _templates: list[bytes] = []  # an empty journal, once the first test has made one
 
 
-async def _open_journal() -> sqlite3.Connection:
+class Journal(sqlite3.Connection):
+    """A connection that tells of changes: looking for them at every moment would cost a third of a test."""
+
+    _seen = 0
+    _change: trio.Event | None = None
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        cursor = super().execute(sql, parameters)
+        if self._change is not None and self.total_changes != self._seen:
+            self._change.set()
+            self._change = None
+        return cursor
+
+    async def changed(self, seen: int) -> None:
+        """Wait until there are other `total_changes` than those that were `seen`."""
+        if self.total_changes != seen:
+            return
+        if self._change is None:
+            self._seen, self._change = seen, trio.Event()
+        await self._change.wait()
+
+
+async def _open_journal() -> Journal:
     """An empty journal in memory; the migrations run once per process, `tests/store/test_migrations.py` is for them."""
-    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Journal)
     if _templates:
         journal.deserialize(_templates[0])
     else:
