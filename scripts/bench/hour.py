@@ -154,7 +154,11 @@ def slope_per_hour(looks: list[dict[str, float]], rounds: int) -> float:
 
 
 def measure(
-    rounds: int = ROUNDS, *, warm_up: int = WARM_UP, settled_seconds: float = SETTLED_SECONDS
+    rounds: int = ROUNDS,
+    *,
+    warm_up: int = WARM_UP,
+    quiet_seconds: float = QUIET_SECONDS,
+    settled_seconds: float = SETTLED_SECONDS,
 ) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -183,7 +187,7 @@ def measure(
             for number in range(warm_up + rounds):
                 traffic.round(number)
                 if number % LOOK_EVERY == LOOK_EVERY - 1 or number == warm_up + rounds - 1:
-                    looks.append(look(running, tasks, QUIET_SECONDS))
+                    looks.append(look(running, tasks, quiet_seconds))
                     progress(f"round {number + 1} of {warm_up + rounds}: {json.dumps(looks[-1])}")
                 if number in (warm_up - 1, warm_up + rounds - 1):
                     looks = looks if settled else looks[-1:]

@@ -45,9 +45,9 @@ def ask(alice: Person, server: ChatProcess, pid: int, turns: int) -> dict[str, A
     }
 
 
-def measure(turns: int = 20) -> dict[str, Any]:
+def measure(turns: int = 20, tokens: int = TOKENS) -> dict[str, Any]:
     """The gateway's figures, with those of the floor as `floor`."""
-    with chat_process() as server, model_process(tokens=TOKENS, delay_ms=DELAY_MS) as model, person(server) as alice:
+    with chat_process() as server, model_process(tokens=tokens, delay_ms=DELAY_MS) as model, person(server) as alice:
         progress("the floor")
         command = (str(HERE / "floor.py"), "--base-url", server.url, "--model-url", model, "--token", server.bot_token)
         with process(*command, stderr=subprocess.PIPE) as child:

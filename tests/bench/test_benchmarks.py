@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.deadline(180)]
 
 def test_one_quiet_turn() -> None:
     """The gateway's figures and the floor's are of the same kind."""
-    result = quiet_turn.measure(turns=1)
+    result = quiet_turn.measure(turns=1, tokens=10)
     assert set(result) - {"turns", "floor"} == set(result["floor"])
     assert result["first_text_ms"]["p50"] > 0
     assert result["final_ms"]["p50"] > 0
@@ -42,6 +42,6 @@ def test_a_start_in_many_channels() -> None:
 
 def test_an_hour() -> None:
     """All that asked was answered, by whichever way it came, and the process was looked at before and after."""
-    result = hour.measure(rounds=1, warm_up=1, settled_seconds=0.1)
+    result = hour.measure(rounds=1, warm_up=1, quiet_seconds=0.1, settled_seconds=0.1)
     assert (result["answers"], result["unanswered"], result["commands"], result["clicks"]) == (9, 0, 4, 1)
     assert set(result["growth"]) == {"rss_mib", "tasks", "threads", "files", "sockets"}

@@ -169,7 +169,7 @@ def test_a_full_disk_changes_nothing(state: Path) -> None:
 
 # Ends the process without a word at the nth change of a file's name; prints each n that was reached.
 CUT_SHORT = """
-import os, sys, shutil
+import os, sys, shutil, trio, oc_trio.cli.restore, oc_trio.config.load, oc_trio.store.store
 from oc_trio.cli.main import main
 state, backup, config, kept = sys.argv[1:]
 os.environ["STATE_DIRECTORY"] = state
