@@ -127,6 +127,7 @@ async def _run(produce: Produce, stream: EventStream) -> None:
         try:
             await produce(emit)
         except AgentError as exc:
+            # Nobody has seen anything of it yet: the reader may ask another model, as `FallbackAgent` does.
             if last is None:
                 stream.error = exc
             elif not isinstance(last, Final | Failed):

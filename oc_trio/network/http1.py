@@ -23,7 +23,7 @@ _READ_BYTES = 64 * 1024
 # A streamed body is written when so much of it has come.
 _WRITE_BYTES = 64 * 1024
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
-# Bytes of a response's head.
+# Bytes of a response's head: as many as httpx's own transport takes.
 _HEAD_BYTES = 100 * 1024
 
 

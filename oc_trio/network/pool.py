@@ -63,6 +63,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         pool = self._pool_of.get(origin) or self._find_pool(url, origin)
         timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
         connection = await pool.take(origin, timeouts)
+        # By a flag, since a cancellation ends it as well: no other exchange can follow one that was broken off.
         is_answered = False
         try:
             connection.before_write = request.extensions.get(BEFORE_WRITE)
@@ -111,6 +112,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             route = _Route(self._ssl_context, self._dial if proxy is None else dial, self._pacer, proxy)
             slots = None if most is None else trio.Semaphore(most, max_value=most)
             self._pools[proxy] = _Pool(route, slots, idle, seconds)
+        # The pools stay; only which of them an origin has is found again.
         if len(self._pool_of) >= _MOST_ORIGINS:
             self._pool_of.clear()
         self._pool_of[origin] = self._pools[proxy]
@@ -218,6 +220,7 @@ class _Pool:
         now = trio.current_time()
         connection.expires_at = now + self.idle_seconds
         self._idle.append((origin, connection))
+        # The one just added has not expired, so there is always a first one.
         while len(self._idle) > self.max_idle or self._idle[0][1].expires_at <= now:
             self._idle.pop(0)[1].close()
 

@@ -63,5 +63,6 @@ class MediaLoader:
 
 def _name(url: str, head: bytes) -> str:
     """The last part of the path; without one, `upload` with an ending by content."""
+    # Its end, which says what kind of file it is.
     name = PurePosixPath(unquote(urlsplit(url).path)).name.replace("\0", "")[-_LONGEST_NAME:]
     return name or f"upload{mimetypes.guess_extension(sniff(head)) or ''}"

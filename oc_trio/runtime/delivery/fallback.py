@@ -20,6 +20,7 @@ from oc_trio.store.explain import FALLBACK_PREFIX
 MAX_SERVER_ERRORS = 5
 # The notice's subject.
 ANSWER, MESSAGE = "The answer", "A message"
+# Refusals of the bot or of the channel, and not of the text: a notice would meet them as well.
 _ABOUT_BOT = (401, 403, 404)
 
 

@@ -18,12 +18,15 @@ from oc_trio.errors import MattermostError
 from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, GuardedTransport
 from oc_trio.telemetry.log import get_logger
 
+# For the whole file, its redirects included: an answer, or a tool's result, waits for it.
 FETCH_SECONDS = 120.0
+# A shortened link, http to https, a content network; more is a loop as a rule.
 MAX_REDIRECTS = 4
 # One sentence for every reason that lies in the network: the reason would tell which names resolve and which addresses
 # and ports answer inside. The log has it.
 NOT_FETCHED = "it can't be fetched from a public address"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Shielded, for a connection that has to be closed after a cancellation, too.
 _CLOSE_SECONDS = 2.0
 
 log = get_logger(part="fetch")

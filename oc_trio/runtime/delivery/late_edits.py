@@ -26,9 +26,11 @@ from oc_trio.telemetry.log import get_logger
 WATCH_SECONDS = 300.0
 # After a start: time to read the posts whose watch ended while the gateway was not running.
 RESTORE_SECONDS = 120.0
+# The newest that are watched: each is read at every check.
 _MAX_POSTS = 256
 # Per post, so that the gateway and another writer can't overwrite each other for ever.
 _MAX_REPAIRS = 3
+# Answers are being delivered meanwhile, by the same server.
 _CHECKS_AT_ONCE = 4
 _RETRY = RetryPolicy(initial=1.0, maximum=30.0)
 

@@ -30,9 +30,11 @@ from oc_trio.mattermost.directory import Directory
 
 # How long the kind (user or channel) of a bare id is cached: as long as OpenClaw does.
 KIND_SECONDS = 300.0
+# Of each kind of entry, for memory: models and scripts may name any number of targets.
 MAX_KINDS = 1024
 # Short, as a channel may be renamed at any time; enough to make one lookup of a burst of messages.
 NAME_SECONDS = 60.0
+# A bot may be in dozens of teams, and each is a request.
 _TEAMS_AT_ONCE = 8
 # Statuses for a name or id that does not exist, or that the bot may not see.
 _ABSENT = frozenset({400, 403, 404})

@@ -59,6 +59,7 @@ _TRANSCRIPT_ROWS = 400
 _EVENTS_AT_ONCE = 64
 
 # Seconds of waiting for other turns until people are told, and between two updates of how many there are.
+# For a shorter wait it would only flicker, and each update is an edit.
 WAIT_SHOWN_AFTER = 3.0
 WAIT_SHOWN_EVERY = 10.0
 
@@ -129,6 +130,8 @@ class AgentRun:
                 waiting = self.running.span.child("wait for a place")
                 async with services.agents.limit.place(self._show_waiting):
                     waiting.end()
+                    # The place is there: that others are before this one is true no more, though the agent may be
+                    # silent for long.
                     if self.writer.view.waiting:
                         self.writer.show(self.writer.view.with_event(Thinking()))
                     nursery.start_soon(

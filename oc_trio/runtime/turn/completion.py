@@ -193,6 +193,7 @@ class TurnCompletion:
         try:
             # Without waiting for one that the server fails at: the answer then goes out as a fresh post.
             post_id = await self.services.delivery.post_or_abandon(
+                # Mattermost takes no empty post.
                 self.run.draft_message(writer.number, state.wanted or "…")
             )
         except MattermostRejected:

@@ -176,6 +176,7 @@ async def _end_with_notice(
     restart posts the notice and answers none of the messages. `sentence` is for so many messages.
     """
     obligations = services.store.obligations
+    # Each time round there are fewer of them, so this comes to an end.
     while True:
         # People may have deleted some while they waited, and may in this moment.
         still_open = await obligations.still_open(job.obligation.id for job in jobs)

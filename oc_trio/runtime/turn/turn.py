@@ -115,9 +115,8 @@ class TurnRunner:
                 run.failure = _failure(end)
                 outcome = await self._conclude(completion, running, end)
         finally:
-            # A turn that the drain cancelled had its time for the seal already.
             # Something cancelled the turn from outside, as the end of its account does: its draft gets the mark "will
-            # continue".
+            # continue". One that the drain cancelled had its time for that already.
             if not is_over and running.reason != CancelReason.DRAIN.value:
                 with trio.move_on_after(SEAL_SECONDS, shield=True):
                     await completion.cancelled(CancelReason.DRAIN)
