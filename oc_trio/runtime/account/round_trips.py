@@ -163,7 +163,7 @@ class _Check:
                 lambda: self.api.commands.execute(self.channel, team_id, f"/{trigger} {nonce}"),
             )
         finally:
-            left = await _removed(f"/{trigger}", lambda: self.api.commands.delete(made.id))
+            left = await _removed(f"/{trigger}", lambda: self.api.commands.delete(made.id))  # noqa: ASYNC102 - is shielded
         return evolve(trip, left_behind=left)
 
     async def button(self) -> RoundTrip:
@@ -196,7 +196,7 @@ class _Check:
         try:
             trip = await self._made("button", url, expected, lambda: self.api.posts.press(post.id, action))
         finally:
-            left = await _removed(f"post {post.id}", lambda: self.api.posts.delete(post.id))
+            left = await _removed(f"post {post.id}", lambda: self.api.posts.delete(post.id))  # noqa: ASYNC102 - is shielded
         return evolve(trip, left_behind=left)
 
     async def _made(
