@@ -5,8 +5,10 @@ first: one of them must not hide the others. Whether a server is up is not decid
 """
 
 import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -280,6 +282,14 @@ async def open_http(
         yield streams[0], streams[1]
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The transport by itself would read the certificates for each server, which takes 20 ms."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
 def _bounded_transport() -> "httpx2.AsyncBaseTransport":
     import httpx2
 
@@ -308,7 +318,7 @@ def _bounded_transport() -> "httpx2.AsyncBaseTransport":
 
     class Bounded(httpx2.AsyncBaseTransport):
         def __init__(self) -> None:
-            self._inner = httpx2.AsyncHTTPTransport()
+            self._inner = httpx2.AsyncHTTPTransport(verify=_trusted())
 
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             response = await self._inner.handle_async_request(request)

@@ -64,7 +64,6 @@ def prune(config_path: str | None, account: str | None, as_json: bool, everythin
 
 
 def _audit(config_path: str | None, account: str | None, *, remove: bool, everything: bool) -> "CommandAudit":
-    import ssl
     from pathlib import Path
 
     import trio
@@ -72,6 +71,7 @@ def _audit(config_path: str | None, account: str | None, *, remove: bool, everyt
     from oc_trio.config.accounts import normalize_account_id
     from oc_trio.config.load import load
     from oc_trio.errors import ConfigError, MattermostError
+    from oc_trio.network.tls import client_tls
     from oc_trio.runtime.account.dependencies import Dependencies
     from oc_trio.runtime.operator.slash_audit import CommandAudit, audit_commands, skill_folders
     from oc_trio.runtime.tools.skills import find_skills
@@ -89,7 +89,7 @@ def _audit(config_path: str | None, account: str | None, *, remove: bool, everyt
         )
         sys.exit(EX_CONFIG)
     # The system's certificates are loaded only where TLS is spoken.
-    context = None if selected.base_url.startswith("http://") else ssl.create_default_context()
+    context = None if selected.base_url.startswith("http://") else client_tls()
     # Skills have commands of their own; without them those would look left behind.
     skills = find_skills(Path(folder) for folder in skill_folders(loaded))
 

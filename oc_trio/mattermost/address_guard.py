@@ -17,6 +17,7 @@ from oc_trio.core.proxies import BadProxy, proxy_for
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.mattermost.socket import open_tls
 from oc_trio.network.pool import PooledTransport
+from oc_trio.network.tls import client_tls
 from oc_trio.network.tunnel import open_tunnel
 
 Addresses = tuple[IPv4Address | IPv6Address, ...]
@@ -80,7 +81,7 @@ class AddressGuard:
             stream = await self.dial(host, port)
         else:
             # A proxy may be reached by TLS itself, also where the server behind it is not.
-            stream = await open_tunnel(proxy, host, port, tls or ssl.create_default_context())
+            stream = await open_tunnel(proxy, host, port, tls or client_tls())
         return stream if tls is None else await open_tls(stream, host, tls)
 
 

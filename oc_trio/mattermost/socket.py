@@ -26,6 +26,7 @@ from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavai
 from oc_trio.ids import AccountId, ChannelId
 from oc_trio.lease import Lease
 from oc_trio.mattermost.rest.responses import error_from_response
+from oc_trio.network.tls import client_tls
 from oc_trio.wakeup import Wakeup
 
 # Each covers one step, so that an error says which one hung.
@@ -280,7 +281,7 @@ async def open_socket(
 
 async def _connect(url: str, open_stream: OpenStream, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
     parts = urlsplit(url)
-    tls = ssl_context or ssl.create_default_context() if parts.scheme == "wss" else None
+    tls = ssl_context or client_tls() if parts.scheme == "wss" else None
     port = parts.port or (443 if parts.scheme == "wss" else 80)
     try:
         with trio.fail_after(HANDSHAKE_SECONDS):

@@ -1,7 +1,6 @@
 """Opens what a command or the gateway needs to post as an account: picks the account, builds its `OutboundClient`."""
 
 import os
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -24,6 +23,7 @@ from oc_trio.mattermost.files import FileService
 from oc_trio.mattermost.first_contact import fetch_bot
 from oc_trio.mattermost.post_creator import PostCreator
 from oc_trio.mattermost.transport import Transport, open_server
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.buttons import ButtonMaker
@@ -119,5 +119,5 @@ async def dependencies_for(*accounts: Account) -> Dependencies:
     """Dependencies with real sockets; the CA certificates are loaded only where an account uses TLS."""
     if all(account.base_url.startswith("http://") for account in accounts):
         return Dependencies(environ=os.environ)
-    context = await trio.to_thread.run_sync(ssl.create_default_context)
+    context = await trio.to_thread.run_sync(client_tls)
     return Dependencies(ssl_context=context, environ=os.environ)

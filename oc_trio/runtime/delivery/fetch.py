@@ -16,6 +16,7 @@ from oc_trio import __version__
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.errors import MattermostError
 from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, GuardedTransport
+from oc_trio.network.tls import client_tls
 from oc_trio.telemetry.log import get_logger
 
 # For the whole file, its redirects included: an answer, or a tool's result, waits for it.
@@ -78,7 +79,7 @@ class Fetcher:
     async def _guarded_transport(self) -> httpx.AsyncBaseTransport:
         # Loading the certificates blocks for a fifth of a second, so it is done in a thread. Also for http addresses: a
         # redirect may lead to https.
-        context = self.ssl_context or await trio.to_thread.run_sync(ssl.create_default_context)
+        context = self.ssl_context or await trio.to_thread.run_sync(client_tls)
         return GuardedTransport(AddressGuard(NetPolicy(allow_private=False)), context)
 
 

@@ -4,7 +4,6 @@ With `deep`, each configured model is asked one question, with a tool where tool
 and without keys.
 """
 
-import ssl
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
@@ -30,6 +29,7 @@ from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentError, ConfigError
 from oc_trio.ids import AgentId, SessionKey
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.agents import model_spec
 from oc_trio.runtime.operator.findings import Finding, Level
 
@@ -50,7 +50,7 @@ async def examine_provider(config: Config, name: str, *, deep: bool = False) -> 
     # Before the system's certificates are loaded.
     if not _lists_models(provider.api) and not deep:
         return findings
-    context = await trio.to_thread.run_sync(ssl.create_default_context)
+    context = await trio.to_thread.run_sync(client_tls)
     async with open_model_client(context) as http:
         if _lists_models(provider.api):
             findings += await _ModelList(http, name, provider, models, deep).examine()

@@ -1,6 +1,5 @@
 """Prepares a gateway from a loaded configuration: logging, state directory, TLS, dependencies."""
 
-import ssl
 from collections.abc import Mapping
 
 from oc_trio.config.gateway import LogFormat
@@ -8,6 +7,7 @@ from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.config.telemetry import otel_secrets, wants_otel
 from oc_trio.errors import ConfigError, Problem
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.process.gateway import Gateway
@@ -35,7 +35,7 @@ def prepare(loaded: Loaded, environ: Mapping[str, str]) -> Gateway:
     urls = [account.base_url for account in loaded.accounts.values()]
     urls += [provider.base_url for provider in loaded.config.models.providers.values()]
     needs_tls = any(not url.startswith("http://") for url in urls)
-    context = ssl.create_default_context() if needs_tls else None
+    context = client_tls() if needs_tls else None
     dependencies = Dependencies(ssl_context=context, environ=environ, tracer=_tracer(loaded, environ))
     return Gateway(
         loaded,

@@ -3,8 +3,6 @@
 The schedule does not change. Either way the history gets a row.
 """
 
-import ssl
-
 import trio
 from attrs import evolve
 
@@ -18,6 +16,7 @@ from oc_trio.core.presentation import Presentation
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.errors import AgentFailed, OcTrioError
 from oc_trio.ids import AgentId, SessionKey
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.outbound_client import open_outbound_client, pick_account
 from oc_trio.runtime.agents import SessionSettings, build_agents
@@ -85,7 +84,7 @@ async def _post(loaded: Loaded, job: ScheduledJob, dependencies: Dependencies) -
 async def _answer(loaded: Loaded, job: ScheduledJob, dependencies: Dependencies) -> MessageRequest:
     context = dependencies.ssl_context
     if context is None:
-        context = await trio.to_thread.run_sync(ssl.create_default_context)
+        context = await trio.to_thread.run_sync(client_tls)
     async with open_model_client(context) as http:
         agents = build_agents(
             loaded.config,

@@ -1,6 +1,5 @@
 """Asks Mattermost who a token belongs to, and who the people are that an operator names."""
 
-import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,6 +12,7 @@ from oc_trio.errors import MattermostError, MattermostRejected
 from oc_trio.ids import UserId, is_mattermost_id
 from oc_trio.mattermost.client import Api
 from oc_trio.mattermost.transport import Transport, open_server
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.operator.setup.server_address import ServerAddress
 
@@ -96,7 +96,7 @@ async def _user(api: Api, name: str, base_url: str) -> User:
 async def _open_api(address: ServerAddress, token: str, environ: Mapping[str, str]) -> AsyncGenerator[Api, None]:
     """Raises LookupFailed for what the server or the network refuses."""
     is_tls = address.base_url.startswith("https://")
-    context = await trio.to_thread.run_sync(ssl.create_default_context) if is_tls else None
+    context = await trio.to_thread.run_sync(client_tls) if is_tls else None
     transport = Dependencies(ssl_context=context, environ=environ).transport(
         address.base_url, NetPolicy(allow_private=address.is_private)
     )

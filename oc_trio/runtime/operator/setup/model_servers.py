@@ -1,6 +1,5 @@
 """Looks for model servers on this machine, at the ports where they usually are, and asks one for its models."""
 
-import ssl
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from oc_trio.agent.http_client import open_model_client
 from oc_trio.config.agents import Provider
 from oc_trio.config.builtin_providers import BUILT_IN
 from oc_trio.config.secrets import Secret
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.operator.model_check import listed_models
 
 # On this machine, whether anything listens; a server that is there is then asked for its list.
@@ -86,7 +86,7 @@ class ModelLookup:
 async def ask_for_models(name: str, api: str, base_url: str, key: str) -> ModelLookup:
     """The models of the server at `base_url`, or at that with /v1."""
     problem, is_tls = "", base_url.startswith("https://")
-    context = await trio.to_thread.run_sync(ssl.create_default_context) if is_tls else None
+    context = await trio.to_thread.run_sync(client_tls) if is_tls else None
     async with open_model_client(context) as http:
         with trio.move_on_after(_LIST_SECONDS):
             for url in dict.fromkeys((base_url.rstrip("/"), below(base_url, "/v1"))):

@@ -18,6 +18,7 @@ from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.netguard import OPT_IN, NetPolicy, literal
 from oc_trio.errors import MattermostError
 from oc_trio.mattermost.address_guard import AddressRefused
+from oc_trio.network.tls import client_tls
 from oc_trio.runtime.account.dependencies import Dependencies
 
 PING = "/api/v4/system/ping"
@@ -112,7 +113,7 @@ async def find_server(text: str, environ: Mapping[str, str]) -> ServerAddress:
             if base_url in answers or origin in silent:
                 continue
             if base_url.startswith("https://") and dependencies.ssl_context is None:
-                context = await trio.to_thread.run_sync(ssl.create_default_context)
+                context = await trio.to_thread.run_sync(client_tls)
                 dependencies = Dependencies(ssl_context=context, environ=environ)
             answer = answers[base_url] = await ask_ping(base_url, dependencies)
             first = first or answer
