@@ -191,9 +191,13 @@ class Relay:
                     caller.answer = _read(text)
                     caller.answered.set()
         for kind in sorted(self._to_announce, key=lambda each: each.value):
-            await self.store.relayed.announce(self.clock.new_id(), kind.value, self.process, self.clock.now_ms())
-            # Only now: where the journal fails, the next look tries again.
+            # Before the write: what is announced during it may be more than others have read by then.
             self._to_announce.discard(kind)
+            try:
+                await self.store.relayed.announce(self.clock.new_id(), kind.value, self.process, self.clock.now_ms())
+            except StoreError:
+                self._to_announce.add(kind)  # for the next look
+                raise
         accounts, notices = await self.store.relayed.look()
         for account in accounts:
             if account in self._handlers:

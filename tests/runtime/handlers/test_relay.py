@@ -557,6 +557,27 @@ async def test_a_notice_waits_for_a_journal_that_is_away(
         assert followed == ["looks"]
 
 
+async def test_a_notice_that_is_given_while_one_is_written(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one of its own: others may have followed the first one already."""
+    async with two_processes(callback_harness()) as two:
+        followed: list[str] = []
+        two.holder.follow(NoticeKind.RELOAD, lambda: followed.append("reads"))
+        real = Relayed.announce
+
+        async def slow(self: Relayed, *row: Any) -> None:
+            await real(self, *row)
+            await trio.sleep(2)
+            if len(followed) == 1:
+                two.relay.announce(NoticeKind.RELOAD)
+
+        monkeypatch.setattr(Relayed, "announce", slow)
+        two.relay.announce(NoticeKind.RELOAD)
+        await trio.sleep(10)
+        assert followed == ["reads", "reads"]
+
+
 async def test_an_operator_stops_a_conversation_of_another_process(autojump_clock: MockClock) -> None:
     """On the status page or by a command; the account is the one that the journal names."""
     async with two_processes(callback_harness()) as two:
