@@ -32,9 +32,9 @@ async def test_socket_and_port(tmp_path: Path) -> None:
         named, url = await nursery.start(serve)
         assert named == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path))) as local:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path), verify=False)) as local:
             assert (await local.get("http://localhost/livez")).text == "ok\n"
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=False) as http:
             assert (await http.get(f"{url}/livez")).text == "ok\n"
             assert "text/html" in (await http.get(url)).headers["content-type"]
         nursery.cancel_scope.cancel()
@@ -52,7 +52,7 @@ async def test_a_socket_that_is_answered_is_left_alone(tmp_path: Path) -> None:
         await nursery.start(serve)
         with pytest.raises(AdminListenFailed, match="another gateway answers at the admin socket"):
             await serve_admin(app(), path=path)
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path))) as local:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path), verify=False)) as local:
             assert (await local.get("http://localhost/livez")).text == "ok\n"
         nursery.cancel_scope.cancel()
 
@@ -123,7 +123,7 @@ async def test_a_defect_in_a_request(tmp_path: Path, caplog: pytest.LogCaptureFi
             await serve_admin(cast("Any", broken), port=0, task_status=task_status)
 
         (url,) = await nursery.start(serve)
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=False) as http:
             assert [(await http.get(url)).status_code for _ in range(2)] == [500, 500]
         nursery.cancel_scope.cancel()
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, KeyError]

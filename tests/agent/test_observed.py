@@ -75,7 +75,7 @@ async def test_what_is_built_reports() -> None:
     """Each request of a built agent is reported."""
     ends: list[str] = []
     spec = AgentSpec(api="command", command=("/nowhere/agent",), retry=RetrySettings(attempts=1), on_end=ends.append)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         with pytest.raises((AgentUnavailable, AgentFailed)):
             async with build_agent(spec, http).run(REQUEST) as events:
                 await anext(events)

@@ -40,7 +40,7 @@ async def test_it_answers_as_soon_as_it_has_started() -> None:
     shutdown = trio.Event()
     async with trio.open_nursery() as nursery:
         url = await start(nursery, shutdown)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
             with trio.fail_after(30):
                 answer = await client.get(url + COMMAND_PATH)
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
@@ -128,7 +128,7 @@ async def test_http2_is_not_spoken(opening: bytes) -> None:
                     received += part
         assert received.partition(b"\r\n\r\n")[2] == b""
         assert b"\x04" not in received  # the type of a SETTINGS frame
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
             assert (await client.get(url + COMMAND_PATH)).status_code == 405
         shutdown.set()
 
@@ -191,7 +191,7 @@ async def test_a_tls_handshake_has_to_come_in_time(tmp_path: Path) -> None:
 
 async def genuine(url: str) -> None:
     """A call of the chat server is answered."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
         with trio.fail_after(30):
             answer = await client.post(url + COMMAND_PATH, data=FORM)
     assert answer.status_code == 200
@@ -245,7 +245,7 @@ async def test_a_request_that_is_being_answered_keeps_its_connection() -> None:
         url = await start(nursery, shutdown, port=port, limits=ClientLimits(connections=2, headers=60.0))
 
         async def ask() -> None:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            async with httpx.AsyncClient(trust_env=False, verify=False, timeout=10) as client:
                 answered.append((await client.post(url + COMMAND_PATH, data=FORM)).status_code)
 
         with trio.fail_after(30):

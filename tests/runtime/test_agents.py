@@ -47,7 +47,7 @@ def table(**agents: Any) -> AgentTable:
     def make(spec: AgentSpec, _http: httpx.AsyncClient) -> Agent:
         return Built(spec)
 
-    return build_agents(build(Document(values), {}).config, httpx.AsyncClient(), make=make)
+    return build_agents(build(Document(values), {}).config, httpx.AsyncClient(verify=False), make=make)
 
 
 def spec(setup: AgentSetup) -> AgentSpec:
@@ -109,7 +109,9 @@ def test_what_the_operator_writes_into_the_request_wins() -> None:
         "models": {"providers": providers},
         "agents": {"defaults": {"model": "local/small", "maxTokens": 300}},
     }
-    made = build_agents(build(Document(values), {}).config, httpx.AsyncClient(), make=lambda spec, _http: Built(spec))
+    made = build_agents(
+        build(Document(values), {}).config, httpx.AsyncClient(verify=False), make=lambda spec, _http: Built(spec)
+    )
     assert spec(made.setup(MAIN, SessionSettings())).options == {"max_tokens": 11}
 
 
@@ -140,7 +142,7 @@ def test_without_a_model_there_is_no_agent() -> None:
     """The message says where one is to be named."""
     config = build(Document({"channels": {"mattermost": BASE}}), {}).config
     with pytest.raises(ConfigError, match=r"agents\.entries\.main\.model\.primary: no model is configured"):
-        build_agents(config, httpx.AsyncClient())
+        build_agents(config, httpx.AsyncClient(verify=False))
 
 
 def test_replacing_changes_what_the_next_turn_gets() -> None:
@@ -209,7 +211,7 @@ def test_what_openclaw_says_of_a_model_takes_effect(imported: bool) -> None:
         "agents": {"defaults": {"model": "local/eyes", "maxTokens": 500, "historyTokens": 9000}},
     }
     loaded = build(Document(values, imported=imported), {})
-    made = build_agents(loaded.config, httpx.AsyncClient(), make=lambda spec, _http: Built(spec))
+    made = build_agents(loaded.config, httpx.AsyncClient(verify=False), make=lambda spec, _http: Built(spec))
     eyes, plain, today = (
         made.setup(MAIN, SessionSettings(model=f"local/{name}")) for name in ("eyes", "plain", "today")
     )

@@ -760,7 +760,7 @@ async def test_7_a_real_reset(fast_clock: trio.testing.MockClock, nursery: trio.
         server = Loopback(pieces, is_read)
         listeners = await nursery.start(partial(trio.serve_tcp, server.handle, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
-        http = httpx.AsyncClient(trust_env=False)
+        http = httpx.AsyncClient(trust_env=False, verify=False)
         harness.make_agent = lambda spec, _http: build_agent(spec, http)
         await harness.start(None, **tables(OPENAI, f"http://127.0.0.1:{port}/v1"))
         harness.say("@helper hello")
