@@ -153,10 +153,10 @@ class TestDenials:
         assert harness.answers() == []
         assert await reason(harness, post) == "context group_policy_not_allowlisted"
 
-    @pytest.mark.slow
     async def test_direct_messages_are_told_once_a_day(self, harness: Harness) -> None:
         """A refused person reads why, and again a day later at the earliest."""
-        await harness.start({"dmPolicy": "allowlist", "allowFrom": [harness.bob.id]})
+        rules = {"dmPolicy": "allowlist", "allowFrom": [harness.bob.id]}
+        await harness.start(rules)
         direct = harness.direct()
         for _ in range(2):
             harness.say("hi", channel=direct)
@@ -166,7 +166,13 @@ class TestDenials:
         [notice] = harness.answers(direct)
         assert "not on this bot's allowlist" in notice
         assert await reason(harness, post) == "deny dm_policy_not_allowlisted"
-        await trio.sleep(DAY + 1)
+        await harness.stop()  # the day is counted in the journal, and without a gateway it passes at once
+        await trio.sleep(DAY - 60)
+        await harness.start(rules)
+        harness.say("hi", channel=direct)
+        await harness.settled()
+        assert harness.answers(direct) == [notice]
+        await trio.sleep(60)
         harness.say("hi", channel=direct)
         await harness.settled()
         assert harness.answers(direct) == [notice, notice]
