@@ -85,19 +85,21 @@ class ClientConnection:
     async def next_piece(self, seconds: float | None) -> bytes | None:
         """What has come of the body, waiting for some of it; None at its end. Raises as `receive_head`.
 
-        Several reads are one piece where the pacer wants it; one is held back for no longer than its `gathering`.
+        Several reads are one piece where the pacer wants it; one is held back for no longer than its `gathering`, and
+        not at all where the caller would be cancelled meanwhile.
         """
         piece, gathering = await self._read_piece(seconds), self.network.gathering
-        if piece is None or not gathering:
-            return piece
-        pieces = [piece]
         until = trio.current_time() + gathering
+        if piece is None or not gathering or trio.current_effective_deadline() <= until:
+            return piece
+        pieces, size = [piece], len(piece)
         # The deadline is for a stream that stalls. One that passes is expensive, so as a rule it is not come to.
         with trio.move_on_at(until), suppress(httpx.TransportError):
-            while trio.current_time() + self.network.pacer.pause < until:
+            while size < _READ_BYTES and trio.current_time() + self.network.pacer.pause < until:
                 if (piece := await self._read_piece(seconds)) is None:
                     break
                 pieces.append(piece)
+                size += len(piece)
         return b"".join(pieces)
 
     async def _read_piece(self, seconds: float | None) -> bytes | None:

@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from oc_trio.core.proxies import BadProxy, Proxy, proxy_for
 from oc_trio.network.http1 import BROKEN, ClientConnection, reason
 from oc_trio.network.stream import Dial, PacedStream, ReadPacer, dial, start_tls
-from oc_trio.network.tunnel import ProxyRefused, open_tunnel
+from oc_trio.network.tunnel import ProxyRefused, tunnel_over
 
 # The extension of a request that is awaited right before each write of it; what it raises ends the request.
 BEFORE_WRITE = "oc_trio.before_write"
@@ -157,33 +157,24 @@ class _Route:
 
     async def _connect(self, origin: _Origin) -> ClientConnection:
         scheme, host, port = origin
-        below = await self._open(scheme, host, port)
-        network = PacedStream(below, self.pacer)
+        proxy = self.proxy
+        network = PacedStream(
+            await (self.dial(host, port) if proxy is None else self.dial(proxy.host, proxy.port)), self.pacer
+        )
+        stream: trio.abc.Stream = network
         is_open = False
         try:
-            stream = network if scheme == "http" else await start_tls(network, self.ssl_context, host)
+            if proxy is not None and scheme == "https":
+                stream = await tunnel_over(stream, proxy, host, port, self.ssl_context)
+            elif proxy is not None and proxy.is_tls:
+                stream = await start_tls(stream, self.ssl_context, proxy.host)
+            if scheme == "https":
+                stream = await start_tls(stream, self.ssl_context, host)
             is_open = True
         finally:
             if not is_open:
                 network.socket.close()
         return ClientConnection(stream, network)
-
-    async def _open(self, scheme: str, host: str, port: int) -> trio.abc.Stream:
-        if self.proxy is None:
-            return await self.dial(host, port)
-        if scheme == "https":
-            return await open_tunnel(self.proxy, host, port, self.ssl_context)
-        below: trio.abc.Stream = await self.dial(self.proxy.host, self.proxy.port)
-        if not self.proxy.is_tls:
-            return below
-        is_open = False
-        try:
-            below = await start_tls(below, self.ssl_context, self.proxy.host)
-            is_open = True
-        finally:
-            if not is_open:
-                await trio.aclose_forcefully(below)
-        return below
 
 
 @define(eq=False)

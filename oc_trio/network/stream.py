@@ -45,9 +45,9 @@ class ReadPacer:
     live: int = 0
     # Those that wait for a moment, by its time: one more of them sleeps until then.
     _sleepers: dict[float, trio.lowlevel.ParkingLot] = field(init=False, factory=dict)
-    # Those whose moment has come.
+    # Those whose moment has come, and the few of them that have been woken and have not run yet.
     _due: trio.lowlevel.ParkingLot = field(init=False, factory=trio.lowlevel.ParkingLot)
-    _is_waking: bool = field(init=False, default=False)
+    _woken: set[trio.lowlevel.Task] = field(init=False, factory=set)
 
     @property
     def pause(self) -> float:
@@ -65,13 +65,13 @@ class ReadPacer:
 
         A deadline that passes costs Trio several times a task that another wakes: a third of all CPU, with a thousand
         streams. And whatever else goes on waits for all that run in the same pass of Trio's loop, the websocket for
-        each of its events: so only a few are woken in one.
+        each of its events: so only a few are woken in one. Who is due goes in order, also while all are too many.
         """
         at = math.ceil(due / _TICK) * _TICK
         while trio.current_time() < at:
             others = self._sleepers.get(at)
             if others is not None:
-                await others.park()
+                await self._park(others)
                 continue
             others = self._sleepers[at] = trio.lowlevel.ParkingLot()
             try:
@@ -81,27 +81,29 @@ class ReadPacer:
                 # Where this task is cancelled one of the others sleeps on.
                 del self._sleepers[at]
                 others.unpark_all()
-            await self._wake_due()
+            if self._woken:
+                await self._park(self._due)
+            else:
+                self._wake_few()
 
-    async def _wake_due(self) -> None:
-        if self._is_waking:
-            await self._due.park()
-            return
-        self._is_waking = True
-        try:
-            while self._due:
-                self._due.unpark(count=_AT_ONCE)
-                await trio.lowlevel.checkpoint()
-        finally:
-            self._is_waking = False
-            self._due.unpark_all()
+    async def _park(self, others: trio.lowlevel.ParkingLot) -> None:
+        """Among `others`. The last one that has been woken when it was due wakes the next few, before it goes on."""
+        await others.park()
+        # A task that has been woken runs in any case: it can only be cancelled later.
+        if (task := trio.lowlevel.current_task()) in self._woken:
+            self._woken.remove(task)
+            if not self._woken:
+                self._wake_few()
+
+    def _wake_few(self) -> None:
+        self._woken.update(self._due.unpark(count=_AT_ONCE))
 
 
 @define(eq=False)
 class PacedStream(trio.abc.Stream):
-    """A connection whose reads can be paced. It lies below TLS: a read there returns one record of those that came.
+    """A connection whose reads can be paced. It lies below all TLS: a read there returns one record of those that came.
 
-    `stream` is TCP, or a tunnel over it.
+    `stream` is TCP; what is no socket is read by its own means after a pause.
     """
 
     stream: trio.abc.Stream
@@ -124,11 +126,8 @@ class PacedStream(trio.abc.Stream):
     @property
     def socket(self) -> trio.socket.SocketType:
         """The socket below."""
-        stream = self.stream
-        while isinstance(stream, trio.SSLStream):
-            stream = stream.transport_stream
-        assert isinstance(stream, trio.SocketStream)
-        return stream.socket
+        assert isinstance(self.stream, trio.SocketStream)
+        return self.stream.socket
 
     @property
     def gathering(self) -> float:
@@ -138,26 +137,33 @@ class PacedStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._is_paced:
             return await self.stream.receive_some(max_bytes)
+        most = max_bytes or _READ_BYTES
         if (due := self._read_at + self.pacer.pause) > trio.current_time():
             await self.pacer.sleep_until(due)
             # After a pause there is something as a rule, and the pause was a checkpoint: Trio's own read would cost
             # two more passes of its loop.
-            data: bytes | bytearray | None = self._read_at_once(max_bytes or _READ_BYTES)
+            data: bytes | bytearray | None = self._read_at_once(most)
         else:
             data = None
         if data is None:
-            data = await self.stream.receive_some(max_bytes)
-        self._read_at = trio.current_time()
+            data = await self.stream.receive_some(most)
+        # Where it brought all that it could there is more: a model that is so fast would be slowed down by pauses.
+        self._read_at = trio.current_time() if len(data) < most else -math.inf
         return data
 
     def _read_at_once(self, max_bytes: int) -> bytes | None:
-        """What has come; None where nothing has, or where it does not come from a socket."""
-        if not isinstance(self.stream, trio.SocketStream):
+        """What has come; None where nothing has, or where it does not come from a socket that is open.
+
+        Raises trio.BrokenResourceError: the kernel says only once that a connection was reset, and then that it ended.
+        """
+        if not isinstance(self.stream, trio.SocketStream) or (descriptor := self.stream.socket.fileno()) < 0:
             return None
         try:
-            return os.read(self.stream.socket.fileno(), max_bytes)
-        except OSError:
-            return None  # it would have to wait, or it is broken: Trio's own read says what there is to say
+            return os.read(descriptor, max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise trio.BrokenResourceError(f"socket connection broken: {exc}") from exc
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.stream.send_all(data)

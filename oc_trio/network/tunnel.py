@@ -20,7 +20,13 @@ async def open_tunnel(proxy: Proxy, host: str, port: int, ssl_context: ssl.SSLCo
 
     Raises ProxyRefused, and OSError or trio.BrokenResourceError where the proxy can't be reached.
     """
-    stream: trio.abc.Stream = await trio.open_tcp_stream(proxy.host, proxy.port)
+    return await tunnel_over(await trio.open_tcp_stream(proxy.host, proxy.port), proxy, host, port, ssl_context)
+
+
+async def tunnel_over(
+    stream: trio.abc.Stream, proxy: Proxy, host: str, port: int, ssl_context: ssl.SSLContext
+) -> trio.abc.Stream:
+    """As `open_tunnel`, over a connection to the proxy that is open already; it is closed where that fails."""
     is_open = False
     try:
         if proxy.is_tls:

@@ -4,12 +4,14 @@ import contextlib
 import itertools
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 
 import h11
 import httpx
 import pytest
 import trio
 import trio.testing
+import trustme
 
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, TurnRequest
@@ -199,3 +201,125 @@ async def test_what_has_come_is_held_back_for_no_longer_than_people_notice(
         assert trio.current_time() - began < 2.5
         with pytest.raises(httpx.RemoteProtocolError if breaks else trio.TooSlowError), trio.fail_after(60):
             await connection.next_piece(None)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_through_a_proxy_over_tls_a_paced_read_brings_all_that_came(
+    scheme: str, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Each token comes in a record of its own there, and a pause before each would let the answer lag ever further."""
+    authority, ours, theirs = trustme.CA(), ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("localhost", "mm.test").configure_cert(theirs)
+
+    async def handle(stream: trio.abc.Stream) -> None:
+        if (await stream.receive_some()).startswith(b"CONNECT"):
+            await stream.send_all(b"HTTP/1.1 200 Connected\r\n\r\n")
+            stream = trio.SSLStream(stream, theirs, server_side=True)
+            await stream.receive_some()
+        await stream.send_all(HEAD)
+        for _ in range(30):
+            await stream.send_all(b"1\r\nt\r\n")
+        await stream.send_all(b"0\r\n\r\n")
+
+    listeners = await nursery.start(partial(trio.serve_ssl_over_tcp, handle, 0, theirs, host="localhost"))
+    proxy = f"https://localhost:{listeners[0].transport_listener.socket.getsockname()[1]}"
+    environ = {f"{scheme.upper()}_PROXY": proxy}
+    transport = PooledTransport(ours, environ=environ, pacer=ReadPacer(live=100))
+    async with (
+        httpx.AsyncClient(transport=transport, timeout=None) as http,
+        http.stream("GET", f"{scheme}://mm.test/") as response,
+    ):
+        with response.extensions["network_stream"].paced():
+            began = trio.current_time()
+            assert await response.aread() == b"t" * 30
+    assert trio.current_time() - began < 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_stream_waits_for_all_others_while_the_process_is_behind(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Each gets its turn where reading takes longer than the pause between two reads."""
+    pacer = ReadPacer(live=1000)
+    counts = [0] * 200
+
+    async def reader(number: int) -> None:
+        while True:
+            await pacer.sleep_until(trio.current_time() + pacer.pause)
+            counts[number] += 1
+            autojump_clock.jump(0.005)
+
+    with trio.move_on_after(20):
+        async with trio.open_nursery() as nursery:
+            for number in range(len(counts)):
+                nursery.start_soon(reader, number)
+    assert max(counts) - min(counts) <= 3
+
+
+async def test_a_connection_that_is_reset_is_no_end_of_an_answer(autojump_clock: trio.testing.MockClock) -> None:
+    """The kernel says it once, and then that the connection has ended."""
+    stream, server = connect(ReadPacer(live=1000))
+    with stream.paced():
+        await server.send_all(b"t")
+        assert await stream.receive_some() == b"t"
+        await stream.send_all(b"unread")
+        await server.aclose()
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.receive_some()
+    await stream.aclose()
+
+
+async def test_a_connection_that_is_closed_in_a_pause_is_not_read(autojump_clock: trio.testing.MockClock) -> None:
+    """Its descriptor may be another connection's by then."""
+    stream, server = connect(ReadPacer(live=1000))
+    caught: list[Exception] = []
+
+    async def read() -> None:
+        try:
+            await stream.receive_some()
+        except trio.ClosedResourceError as closed:
+            caught.append(closed)
+
+    with stream.paced():
+        await server.send_all(b"t")
+        assert await stream.receive_some() == b"t"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.sleep(0.1)
+            descriptor = stream.socket.fileno()
+            await stream.aclose()
+            other, far = connect(ReadPacer())
+            assert descriptor in (other.socket.fileno(), far.socket.fileno())
+            await far.send_all(b"of another")
+    assert len(caught) == 1
+    assert await other.receive_some() == b"of another"
+    for each in (other, far, server):
+        await each.aclose()
+
+
+async def test_an_answer_that_is_faster_than_the_pauses_is_not_held_up(autojump_clock: trio.testing.MockClock) -> None:
+    """Where a read has brought all that it can there is more, and people wait for it; pieces keep their size."""
+    size = 2**21
+    sizes: list[int] = []
+
+    async def send(server: trio.SocketStream) -> None:
+        await server.send_all(b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"t" * size))
+
+    async with answer(ReadPacer(live=1000)) as (connection, server), trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(send, server)
+        while (piece := await connection.next_piece(None)) is not None:
+            sizes.append(len(piece))
+    assert sum(sizes) == size
+    assert max(sizes) <= 2**17
+    assert trio.current_time() - began < 5
+
+
+async def test_what_came_shortly_before_a_deadline_is_not_lost(autojump_clock: trio.testing.MockClock) -> None:
+    """Gathering does not outlast what its caller waits for: a piece that came in time has come."""
+    async with answer(ReadPacer(live=1000)) as (connection, server):
+        await trio.sleep(0.5)
+        await server.send_all(b"1\r\nt\r\n")
+        with trio.fail_after(1):
+            assert await connection.next_piece(None) == b"t"
