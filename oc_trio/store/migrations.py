@@ -70,7 +70,7 @@ async def migrate(
     migrations: Sequence[tuple[str, ...]] = MIGRATIONS,
     compatible_from: Mapping[int, int] = COMPATIBLE_FROM,
 ) -> int:
-    """Brings the schema up to date, one transaction per migration; returns its version.
+    """Brings the schema up to date, one transaction per migration or for all of a new one; returns its version.
 
     Copies are named `<copy_to>.before-v2`; None makes no copies. Raises StoreUnusable if a newer oc_trio has written
     the database and this one can't go on beside it, and StoreError while processes run that could not go on beside
@@ -78,25 +78,25 @@ async def migrate(
     """
     state = await engine.run(lambda tx: _locked_state(tx, engine))
     _refuse_newer(state, len(migrations))
-    for number, statements in enumerate(migrations[state.version :], start=state.version + 1):
-        if copy_to is not None and state.version:  # before the first migration there is nothing to copy
-            # An existing copy is from a failed try, or from before somebody went back to an older release: replace it.
-            await engine.run_unlocked(partial(engine.driver.backup, f"{copy_to}.before-v{number}", replace=True))
 
-        def apply(tx: Tx, number: int = number, statements: tuple[str, ...] = statements) -> None:
-            # Another process may have been quicker.
-            if _locked_state(tx, engine).version >= number:
-                return
+    def apply(tx: Tx, upto: int) -> None:
+        # Another process may have been quicker.
+        for number in range(_locked_state(tx, engine).version + 1, upto + 1):
             oldest = compatible_from.get(number, number)
             if number > _LEASES_SCHEMA:
                 _refuse_beside(tx, engine, oldest)
-            for statement in statements:
+            for statement in migrations[number - 1]:
                 tx.run(statement.replace("<serial>", engine.driver.serial))
             # In the transaction of its statements: a crash in between leaves the version that is really there.
             tx.run("INSERT INTO schema_version (version) VALUES (?)", number)
             tx.run("INSERT INTO schema_compatibility (version, compatible_from) VALUES (?, ?)", number, oldest)
 
-        await engine.run(apply)
+    # An empty database gets all at once: nothing is in it yet that a copy could bring back.
+    for upto in range(state.version + 1 if state.version else len(migrations), len(migrations) + 1):
+        if copy_to is not None and state.version:
+            # An existing copy is from a failed try, or from before somebody went back to an older release: replace it.
+            await engine.run_unlocked(partial(engine.driver.backup, f"{copy_to}.before-v{upto}", replace=True))
+        await engine.run(partial(apply, upto=upto))
     return max(len(migrations), state.version)
 
 
