@@ -65,6 +65,11 @@ class Api:
             return False
         return True
 
+    def end_typing(self, channel_id: ChannelId, parent_id: str = "") -> None:
+        """Nothing is typed there any more: what the websocket has not sent yet is dropped."""
+        if self.socket is not None:
+            self.socket.end_typing(channel_id, parent_id)
+
     async def ephemeral(self, user_id: UserId, new: NewPost) -> Post:
         """A post that only `user_id` sees; a plain bot may not (403)."""
         return await send_ephemeral(

@@ -147,6 +147,10 @@ class Socket:
         self._typing_due.set()
         return True
 
+    def end_typing(self, channel_id: ChannelId, parent_id: str = "") -> None:
+        """What is due of a conversation is not sent any more: its answer would seem to be followed by another."""
+        self._typing.pop((channel_id, parent_id), None)
+
     async def send_typing(self) -> None:
         """Send what `typing` left, until the connection or the lease ends. The server's answers are not waited for.
 

@@ -121,6 +121,15 @@ class AgentRun:
 
         Waits for a place among the turns that run at the same time. Raises TurnTimeout.
         """
+        try:
+            end = await self._run_beside_writer()
+        finally:
+            self.services.api.end_typing(self.turn.channel_id, self.turn.root_id)
+        if end is None:
+            raise TurnTimeout
+        return end
+
+    async def _run_beside_writer(self) -> Final | Failed | None:
         services, turns = self.services, self.turns
         async with trio.open_nursery() as nursery:
             slot = TaskSlot(nursery)
@@ -146,8 +155,6 @@ class AgentRun:
                 # overtaken.
                 await slot.cancel_and_join(reason="the answer is complete")
             nursery.cancel_scope.cancel()
-        if end is None:
-            raise TurnTimeout
         return end
 
     async def _show_waiting(self, ahead: Ahead) -> None:

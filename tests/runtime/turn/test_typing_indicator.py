@@ -81,3 +81,17 @@ async def test_each_thread_has_its_own(harness: Harness) -> None:
     assert typing_events(eyes) == []
     # By the websocket: a request would take a place in the server's rate limit.
     assert harness.calls("POST", "/typing") == 0
+
+
+async def test_none_comes_after_an_answer(harness: Harness) -> None:
+    """Where so many turns begin at once that typing lags behind them, what is left of it is dropped."""
+    await harness.start()
+    eyes = watch(harness)
+    harness.script = [Say("done")]
+    for number in range(20):
+        harness.say(f"@helper {number}")
+    await harness.until(lambda: len(harness.answers()) == 20)
+    await harness.until(lambda: set(harness.answers()) == {"done"})
+    assert len(typing_events(eyes)) < 20
+    await trio.sleep(5)
+    assert typing_events(eyes) == []
