@@ -103,7 +103,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(250_000, 20, 100)  # a run has memory to spare
+        gc.set_threshold(50_000, 20, 100)  # a run has memory to spare
         gc.enable()
 
 
