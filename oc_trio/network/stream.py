@@ -109,8 +109,9 @@ class PacedStream(trio.abc.Stream):
     stream: trio.abc.Stream
     pacer: ReadPacer
     _is_paced: bool = False
-    # When the last read ended, so that the first one has no pause before it.
+    # When the last read ended, so that the first one has no pause before it, and whether it brought all that it could.
     _read_at: float = -math.inf
+    _has_more: bool = False
 
     @contextmanager
     def paced(self) -> Iterator[None]:
@@ -138,7 +139,9 @@ class PacedStream(trio.abc.Stream):
         if not self._is_paced:
             return await self.stream.receive_some(max_bytes)
         most = max_bytes or _READ_BYTES
-        if (due := self._read_at + self.pacer.pause) > trio.current_time():
+        # A model that is so fast would be slowed down by whole pauses; without any it would keep others waiting.
+        pause = min(_TICK, self.pacer.pause) if self._has_more else self.pacer.pause
+        if (due := self._read_at + pause) > trio.current_time():
             await self.pacer.sleep_until(due)
             # After a pause there is something as a rule, and the pause was a checkpoint: Trio's own read would cost
             # two more passes of its loop.
@@ -147,8 +150,7 @@ class PacedStream(trio.abc.Stream):
             data = None
         if data is None:
             data = await self.stream.receive_some(most)
-        # Where it brought all that it could there is more: a model that is so fast would be slowed down by pauses.
-        self._read_at = trio.current_time() if len(data) < most else -math.inf
+        self._read_at, self._has_more = trio.current_time(), len(data) >= most
         return data
 
     def _read_at_once(self, max_bytes: int) -> bytes | None:
