@@ -23,6 +23,8 @@ _READ_BYTES = 64 * 1024
 # A streamed body is written when so much of it has come.
 _WRITE_BYTES = 64 * 1024
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
+# A stream that brings nothing for so long has stalled, or has only its end to come: people wait for what it said.
+_QUIET_PAUSES = 2
 # Bytes of a response's head: as many as httpx's own transport takes.
 _HEAD_BYTES = 100 * 1024
 
@@ -85,8 +87,8 @@ class ClientConnection:
     async def next_piece(self, seconds: float | None) -> bytes | None:
         """What has come of the body, waiting for some of it; None at its end. Raises as `receive_head`.
 
-        Several reads are one piece where the pacer wants it; one is held back for no longer than its `gathering`, and
-        not at all where the caller would be cancelled meanwhile.
+        Several reads are one piece where the pacer wants it; one is held back for no longer than its `gathering`, only
+        while more follows, and not at all where the caller would be cancelled meanwhile.
         """
         piece, gathering = await self._read_piece(seconds), self.network.gathering
         until = trio.current_time() + gathering
@@ -94,8 +96,10 @@ class ClientConnection:
             return piece
         pieces, size = [piece], len(piece)
         # The deadline is for a stream that stalls. One that passes is expensive, so as a rule it is not come to.
-        with trio.move_on_at(until), suppress(httpx.TransportError):
-            while size < _READ_BYTES and trio.current_time() + self.network.pacer.pause < until:
+        with trio.CancelScope() as scope, suppress(httpx.TransportError):
+            pause = self.network.pacer.pause
+            while size < _READ_BYTES and (now := trio.current_time()) + pause < until:
+                scope.deadline = min(until, now + _QUIET_PAUSES * pause)
                 if (piece := await self._read_piece(seconds)) is None:
                     break
                 pieces.append(piece)
