@@ -19,8 +19,8 @@ Dial = Callable[[str, int], Awaitable[trio.SocketStream]]
 
 # Up to so many streams are read as their bytes come.
 _FEW = 4
-# Reads per second of all streams together, and the longest pause of one: what people would hardly notice at the end of an
-# answer. With a thousand streams shorter ones take so much of the CPU that final texts come later, not earlier.
+# Reads per second of all streams together, and the longest pause of one: what people would hardly notice at the end of
+# an answer. With a thousand streams shorter ones take so much of the CPU that final texts come later, not earlier.
 _MOST_READS = 400.0
 _LONGEST_PAUSE = 0.4
 # Where there would be more pieces than that, several reads make one, unless the answer ends with it: with so many
