@@ -1,6 +1,7 @@
 """A PgBouncer in transaction mode before a cluster: on a unix socket, with fewer server connections than clients."""
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -49,9 +50,15 @@ def open_pooler(cluster: Cluster, size: int = SERVER_CONNECTIONS) -> Iterator[st
         command = [path, "-q", *(["-u", *user] if user else []), str(file)]
         with subprocess.Popen(command, cwd=directory) as process:
             try:
-                while not (directory / ".s.PGSQL.6432").exists():
+                while not _accepts(directory / ".s.PGSQL.6432"):
                     assert process.poll() is None
                     time.sleep(0.005)
                 yield f"postgresql:///{name}?host={directory}&port=6432&user=oc"
             finally:
                 process.kill()
+
+
+def _accepts(path: Path) -> bool:
+    """Whether somebody listens at a socket: its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
