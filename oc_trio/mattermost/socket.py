@@ -157,13 +157,13 @@ class Socket:
         One task for all turns: each of them would wait for the others' frames, and may be cancelled at any moment,
         where half a frame would end the connection.
         """
-        is_sent = True
-        while is_sent:
+        while True:
             await self._typing_due.wait()
-            while is_sent and self._typing:
+            while self._typing:
                 channel_id, parent_id = next(iter(self._typing))
                 del self._typing[channel_id, parent_id]
-                is_sent = await self._send_typing(channel_id, parent_id)
+                if not await self._send_typing(channel_id, parent_id):
+                    return
                 await trio.sleep(1 / TYPING_PER_SECOND)
 
     async def _send_typing(self, channel_id: ChannelId, parent_id: str) -> bool:

@@ -15,11 +15,10 @@ import trio
 from attrs import define, field
 
 from oc_trio.network.http_body import Body, body_of
-from oc_trio.network.stream import PacedStream
+from oc_trio.network.stream import READ_BYTES, PacedStream
 
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
-_READ_BYTES = 64 * 1024
 # A streamed body is written when so much of it has come.
 _WRITE_BYTES = 64 * 1024
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
@@ -98,7 +97,7 @@ class ClientConnection:
         # The deadline is for a stream that stalls. One that passes is expensive, so as a rule it is not come to.
         with trio.CancelScope() as scope, suppress(httpx.TransportError):
             pause = self.network.pacer.pause
-            while size < _READ_BYTES and (now := trio.current_time()) + pause < until:
+            while size < READ_BYTES and (now := trio.current_time()) + pause < until:
                 scope.deadline = min(until, now + _QUIET_PAUSES * pause)
                 if (piece := await self._read_piece(seconds)) is None:
                     break
@@ -183,9 +182,9 @@ class ClientConnection:
     async def _receive(self, seconds: float | None) -> bytes:
         try:
             if seconds is None:
-                return bytes(await self.stream.receive_some(_READ_BYTES))
+                return bytes(await self.stream.receive_some(READ_BYTES))
             with trio.fail_after(seconds):
-                return bytes(await self.stream.receive_some(_READ_BYTES))
+                return bytes(await self.stream.receive_some(READ_BYTES))
         except trio.TooSlowError as exc:
             raise httpx.ReadTimeout(str(exc)) from exc
         except BROKEN as exc:

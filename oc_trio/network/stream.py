@@ -26,7 +26,8 @@ _LONGEST_PAUSE = 0.4
 # Where there would be more pieces than that, several reads make one, unless the answer ends with it: with so many
 # streams a draft is edited every few seconds.
 _LONGEST_GATHERING = 2.0
-_READ_BYTES = 64 * 1024
+# Of one read.
+READ_BYTES = 64 * 1024
 # Seconds between the moments at which paced reads go on.
 _TICK = 0.02
 # Streams that read in one pass of Trio's loop: some three milliseconds of work.
@@ -138,16 +139,15 @@ class PacedStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._is_paced:
             return await self.stream.receive_some(max_bytes)
-        most = max_bytes or _READ_BYTES
+        most = max_bytes or READ_BYTES
         # A model that is so fast would be slowed down by whole pauses; without any it would keep others waiting.
         pause = min(_TICK, self.pacer.pause) if self._has_more else self.pacer.pause
+        data: bytes | bytearray | None = None
         if (due := self._read_at + pause) > trio.current_time():
             await self.pacer.sleep_until(due)
             # After a pause there is something as a rule, and the pause was a checkpoint: Trio's own read would cost
             # two more passes of its loop.
-            data: bytes | bytearray | None = self._read_at_once(most)
-        else:
-            data = None
+            data = self._read_at_once(most)
         if data is None:
             data = await self.stream.receive_some(most)
         self._read_at, self._has_more = trio.current_time(), len(data) >= most
