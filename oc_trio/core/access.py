@@ -92,6 +92,7 @@ def normalise_entry(entry: str | int) -> str:
     text = str(entry).strip().lower()
     if text.startswith(_GROUP_PREFIX):
         return _GROUP_PREFIX + text[len(_GROUP_PREFIX) :].strip()
+    # The spellings of user ids that OpenClaw's configurations have.
     for prefix in ("mattermost:", "user:"):
         if text.startswith(prefix):
             text = text[len(prefix) :].strip()
@@ -181,10 +182,12 @@ def _direct(sender: Sender, policy: AccessPolicy, paired: frozenset[UserId] | No
     # From here on nobody is on the list; only an approved pairing can admit.
     if policy.dm_policy is not DmPolicy.PAIRING:
         return Access(False, "dm_policy_not_allowlisted", explain)
+    # The lists above need no journal: whoever is on one is admitted while the journal can't be read.
     if paired is None:
         return Access(False, "pairing_store_unreadable")
     if sender.user_id in paired:
         return Access(True, "dm_paired")
+    # No code for a reaction: nobody who puts an emoji on a post expects a message from the bot.
     if origin is Origin.REACTION:
         return Access(False, "event_pairing_not_allowed")
     return Access(False, "dm_policy_pairing_required", explain)
@@ -244,6 +247,7 @@ def _expand(entries: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> It
     for entry in map(normalise_entry, entries):
         if entry.startswith(_GROUP_PREFIX):
             members = map(normalise_entry, by_name.get(entry.removeprefix(_GROUP_PREFIX), ()))
+            # A wildcard in a group would open every list that names the group, and nobody would see it there.
             yield from (member for member in members if member != "*" and not member.startswith(_GROUP_PREFIX))
         else:
             yield entry

@@ -20,6 +20,7 @@ ASKER, ALLOWED = "asker", "allowed"
 
 # Characters. Mattermost's limit is 16,383, without the buttons; the rest is a margin.
 MAX_PROMPT_CHARS = 15_000
+# Model APIs take names of up to 64 (OpenAI) or 128 characters (Anthropic), and an escape makes six of one.
 MAX_TOOL_NAME = 300
 # Of the whole call as JSON. Nobody reads more than that before approving.
 MAX_ATTACHED_CHARS = 1_000_000

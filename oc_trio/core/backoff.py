@@ -18,6 +18,7 @@ def exponential(initial: float, maximum: float, failures: int, factor: float = 2
 class RetryPolicy:
     """Waits `initial`, multiplied by `factor` per failure up to `maximum`, plus or minus the share `jitter`."""
 
+    # OpenClaw's numbers for reconnecting. The jitter keeps bots apart that a server's restart has cut off together.
     initial: float = field(default=2.0, validator=gt(0))
     maximum: float = field(default=60.0, validator=gt(0))
     factor: float = field(default=2.0, validator=ge(1))
@@ -26,6 +27,7 @@ class RetryPolicy:
     def delay(self, attempt: int, rand: float) -> float:
         """The wait after failure number `attempt`, from 0; jitter may exceed `maximum` by its share."""
         base = self.base(attempt)
+        # With a jitter of 1 or more the wait could be none, and a loop of retries would never pause.
         return max(0.001, base * (1 - self.jitter + 2 * self.jitter * rand))
 
     def base(self, attempt: int) -> float:
@@ -41,6 +43,7 @@ AUTH_RETRY = RetryPolicy(initial=30.0, maximum=300.0)
 class DirectRetryPolicy:
     """Retries of `POST /channels/direct`: `timeout` per attempt, and `initial` to be at most `maximum`."""
 
+    # The defaults of OpenClaw's `dmChannelRetry`, whose settings are read here too.
     max_retries: int = field(default=3, validator=ge(0))
     initial: float = field(default=1.0, validator=gt(0))
     maximum: float = field(default=10.0, validator=gt(0))

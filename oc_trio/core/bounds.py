@@ -20,6 +20,7 @@ MAX_ATTACHED = 1_000_000
 class AnswerBounds:
     """`chars` limits the text of one answer, all its messages together; `posts` what one turn leaves in the channel."""
 
+    # Some 25,000 tokens: more than models write unless told to, and at 4,000 characters a post it fits into 30 posts.
     chars: int = 100_000
     posts: int = 30
 
@@ -36,7 +37,7 @@ def attachable(text: str) -> str:
 
 
 def with_cut_note(text: str, after: str) -> str:
-    """A text that ends early with the sentence that says so below it, run_unlocked of code and of reasoning."""
+    """A text that ends early with the sentence that says so below it, free of reasoning and of open code."""
     return _with_note(without_reasoning(text).rstrip(), f"_(The answer was cut off after {after}.)_")
 
 
@@ -47,6 +48,7 @@ def cut_at_posts(texts: tuple[str, ...], most: int, bound: int) -> tuple[str, ..
     note = f"_(The answer was cut off after {bound} {'post' if bound == 1 else 'posts'}.)_"
     last = _with_note(texts[most - 1], note)
     if len(last) > SERVER_LIMIT:
+        # `chunk` closes a fence within its limit, so that only the blank line and the note are added.
         last = _with_note(chunk(texts[most - 1], SERVER_LIMIT - len(note) - 2)[0], note)
     return (*texts[: most - 1], last)
 

@@ -16,9 +16,12 @@ from oc_trio.core.collation import collation_key
 # Deeper values are refused: no button needs them, and it bounds the recursion below.
 MAX_DEPTH = 32
 
+# `JSON.stringify` writes half of a pair as an escape in small letters, and everything else raw.
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# JavaScript enumerates keys that are array indices first, by their number, whatever order they were inserted in.
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_ARRAY_INDEX = 2**32 - 2
+# JavaScript has floats only: a larger integer is rounded when it is parsed, and signed as what it became.
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 

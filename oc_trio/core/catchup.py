@@ -26,11 +26,16 @@ class CatchUpPolicy:
     because another post of the same millisecond may have arrived later.
     """
 
+    # As long as an edit may add a mention (`gating.ChatRules.edit_window_ms`).
     overlap_ms: int = 5 * 60 * 1000
+    # Three audits (`mattermost.audit`): with no end, every quiet channel would be read again at each of them.
     tie_ms: int = 15 * 60_000
+    # Whoever asked a day ago has found another way, and an answer now would only surprise.
     max_age_ms: int = 24 * 3600 * 1000
     max_posts: int = 1000
+    # The most that Mattermost returns; it cuts a larger `per_page` to this without a word.
     page_size: int = 200
+    # Enough to hide the latency; more would only take the rate budget, which is shared, from answers.
     concurrency: int = 4
 
 

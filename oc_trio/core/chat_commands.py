@@ -147,6 +147,8 @@ def without_mentions(text: str, bot_names: tuple[str, ...]) -> str:
     """`text` without white space and mentions of the bot at both ends."""
     text = text.strip()
     for name in bot_names if "@" in text else ():
+        # A longer name that begins with ours (`@bot2`, `@bot.test`) is somebody else's; a mark at a sentence's end is
+        # no name.
         mention = rf"@{re.escape(name)}(?![\w.-]*\w)"
         text = re.sub(rf"\A(?:{mention}[\s,:]*)+|(?:\s+{mention}[.!?\s]*)+\Z", "", text, flags=re.IGNORECASE).strip()
     return text

@@ -13,6 +13,7 @@ from oc_trio.core.tables import header_after, is_header, is_row
 
 # Code points that Mattermost accepts in one post (`PostMessageMaxRunesV2`); more is a 400.
 SERVER_LIMIT = 16_383
+# OpenClaw's default, and what servers take whose database still has the column of before Mattermost 5.0.
 DEFAULT_LIMIT = 4_000
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
@@ -40,6 +41,7 @@ def chunk(text: str, limit: int = DEFAULT_LIMIT, mode: ChunkMode = ChunkMode.LEN
     chunks: list[str] = []
     while rest:
         opening = f"{fence.opening}\n" if fence else ""
+        # Repeated header rows must leave at least half of each post to the rows.
         if len(header) >= limit // 2:
             header = ""
         if header and is_row_split:
@@ -83,6 +85,7 @@ def _split(text: str, room: int, mode: ChunkMode, before: CodeFence | None) -> t
 
 
 def _cut(text: str, space: int, mode: ChunkMode, before: CodeFence | None) -> tuple[str, str]:
+    # One more than fits: white space right behind the last character is a place to cut, too.
     window = text[: space + 1]
     if mode is ChunkMode.NEWLINE:
         gaps = [start - 1 for start, line in prose_lines(window, before) if start > 1 and not line.strip(" \t")]
@@ -175,6 +178,7 @@ def _joined(text: str, at: int) -> bool:
     left, right = text[at - 1], text[at]
     if _ZERO_WIDTH_JOINER in (left, right) or unicodedata.category(right) in ("Mn", "Me", "Mc"):
         return True
+    # Skin tones, and the tags that spell a region's flag.
     if "\U0001f3fb" <= right <= "\U0001f3ff" or "\U000e0020" <= right <= "\U000e007f":
         return True
     if not ("\U0001f1e6" <= right <= "\U0001f1ff"):

@@ -13,6 +13,7 @@ from oc_trio.core.chunking import DEFAULT_LIMIT, ChunkMode, chunk
 class CoalesceRules:
     """`streaming.block.coalesce`: lengths in characters; `idle`: seconds of pause after which the text is sent."""
 
+    # OpenClaw's defaults for Mattermost, the pause too.
     min_chars: int = 1_500
     max_chars: int = DEFAULT_LIMIT
     idle: float = 1.0

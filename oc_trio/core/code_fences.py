@@ -89,10 +89,12 @@ def certain_code_ranges(text: str) -> tuple[tuple[int, int], ...]:
         if fence is not None:
             ranges.append((start, start + len(line)))
             if fence.closed_by(line):
+                # How far a closing line may be indented is where parsers differ, so nothing below it is certain.
                 if line[:1] in " \t":
                     break
                 fence = None
             continue
+        # Where a fence within a list ends depends on the list's indentation: from here on nothing is certain.
         if _NESTED_FENCE.match(line):
             break
         fence = opened_by(line)

@@ -51,6 +51,7 @@ def _decompose(text: str) -> str:
 def _primary(char: str) -> tuple[int, int]:
     lower = char.lower()
     if "a" <= lower <= "z":
+        # Even numbers, so that a letter of `_OWN` has the odd one above its neighbour to itself.
         return (_LATIN, 2 * ord(lower))
     if lower in _OWN:
         return (_LATIN, 2 * ord(_OWN[lower]) + 1)
@@ -83,5 +84,6 @@ def collation_key(text: str) -> Key:
         elif unicodedata.category(char) not in ("Cc", "Cf") or char in _SYMBOL:
             primaries.append(_primary(char))
             secondaries.append(_BASE)
+            # Small letters before capitals, the other way round than code points.
             tertiaries.append(1 if char.isupper() else 0)
     return tuple(primaries), tuple(secondaries), tuple(tertiaries)

@@ -64,6 +64,7 @@ def _opens(mark: re.Match[str], in_list: bool) -> bool:
     # Backticks in the info string make it a span; four spaces make it indented code, but not inside a list.
     if mark["marks"][0] == "`" and "`" in mark["info"]:
         return False
+    # The first space after a quote's mark belongs to the mark.
     return in_list or ("\t" not in mark["indent"] and len(mark["indent"]) <= (4 if mark["quote"] else 3))
 
 
@@ -72,6 +73,8 @@ def _span_ranges(text: str, start: int, end: int) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     for paragraph in re.finditer(r"(?:[^\n]|\n(?![ \t]*\n))+", text[start:end]):
         runs = list(_TICKS.finditer(paragraph[0]))
+        # By their length, since looking along the text for a partner of each run would take quadratic time for a
+        # hostile post.
         closers: dict[int, list[int]] = {}
         for index, run in enumerate(runs):
             closers.setdefault(len(run[0]), []).append(index)

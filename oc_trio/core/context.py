@@ -18,6 +18,7 @@ from oc_trio.ids import ChannelId, FileId, PostId, ThreadRoot, UserId
 
 HISTORY_HEADER = "[Chat messages since your last reply, for context]"
 CURRENT_HEADER = "[Current message, reply to this]"
+# What `render_message` writes. No message can contain such lines itself: `escape` marks them.
 _RENDERED = re.compile(
     r"^\[Mattermost [^\]\n]*\] [^:\n]*: (.*?)\n\[mattermost message id: [^\]\n]*\]$", re.DOTALL | re.MULTILINE
 )
@@ -36,6 +37,7 @@ class ContextVisibility(Enum):
 class ContextPolicy:
     """`limit` is the number of entries per conversation, 0 for none; `max_chars` limits one entry's text."""
 
+    # OpenClaw's default of `historyLimit`.
     limit: int = 50
     max_chars: int = 4000
     visibility: ContextVisibility = ContextVisibility.ALL

@@ -17,6 +17,7 @@ from attrs import fields as fields_of
 from oc_trio.errors import OcTrioError
 
 # Later than this, a run counts as missed.
+# An update or a short outage stays below it; what is later is about a time that people have left behind.
 LATE_MS = 300_000
 # Of the journal: each account's schedule reads all of them at every look.
 MAX_JOBS = 1000

@@ -7,6 +7,7 @@ import re
 from datetime import datetime, tzinfo
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+# Few digits: no number becomes infinite, whatever is typed.
 _PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|[smhdw])")
 _DURATION = re.compile(rf"(?:{_PART.pattern}\s*)+")
 # Each run is a row of the history, and its post notifies people. What is ten years off is a slip.

@@ -14,7 +14,9 @@ from attrs import frozen
 _TONES = ("light", "medium_light", "medium", "medium_dark", "dark")  # Fitzpatrick 1-2, 3, 4, 5, 6
 _FIRST_TONE = 0x1F3FB
 _TONE = re.compile("[\U0001f3fb-\U0001f3ff]")
+# How the character is drawn, as text or in colour: agents write it with and without.
 _SELECTORS = re.compile("[\ufe0e\ufe0f]")
+# As long as Mattermost lets a custom emoji's name be.
 _NAME = re.compile(r"[a-z0-9_+-]{1,64}")
 _TONED = re.compile(rf"(.+)_(?:{'|'.join(_TONES)})_skin_tone")
 _SLACK_TONE = re.compile(r"(.+)::skin-tone-([2-6])")

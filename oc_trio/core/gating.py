@@ -47,6 +47,7 @@ class ChatRules:
     onchar_prefixes: tuple[str, ...] = DEFAULT_PREFIXES
     groups: Mapping[str, bool] = field(factory=dict, hash=False)
     thread_participation: bool = True
+    # As in OpenClaw, which remembers its threads for a week.
     participation_ms: int = 7 * DAY_MS
     edit_window_ms: int = 5 * 60 * 1000
 
@@ -136,6 +137,7 @@ def gate(inbound: Inbound, rules: ChatRules, *, bots: AllowBots = AllowBots.OFF)
         return _edited(inbound, rules, mentioned=mentioned)
     if mentioned:
         return _addressed("mention")
+    # Before all ways that need no mention: a bot that posts in a thread of ours has not spoken to us.
     if from_bot and bots is not AllowBots.LIST:
         return _overheard(inbound.chat, "bot_without_mention")
     if inbound.chat.is_direct:

@@ -234,6 +234,7 @@ def hook_trigger(kind: HookKind, hook: Hook, unique: str) -> str:
     """The trigger by which the journal admits the hook once: from its idempotency key, else from `unique`."""
     if not hook.key:
         return f"hook:{kind.value}:{unique}"
+    # Hashed: a caller's key may hold colons and blanks, and triggers are typed into `oc-trio explain`.
     return f"hook:{kind.value}:key-{hashlib.sha256(hook.key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 

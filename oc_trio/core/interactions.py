@@ -58,6 +58,7 @@ class ButtonCallback:
     @property
     def trigger(self) -> str:
         """The trigger by which the journal admits the click once: for our own buttons, once per post."""
+        # Buttons that a script has signed have no nonce: each of them can be used once.
         return f"interaction:{self.post_id}:{self.nonce or self.action_id}"
 
     @property
@@ -158,6 +159,7 @@ def _choice(callback: ButtonCallback, action: Mapping[str, Any]) -> tuple[str, s
     if action.get("type") != "select":
         data = callback.context.get(CALLBACK_DATA)
         return str(action["name"]), data if isinstance(data, str) else callback.action_id
+    # A menu of users or channels: Mattermost fills it, so the post lists no options to compare with.
     if action.get("data_source"):
         return callback.selected, callback.selected
     for option in action.get("options") or ():

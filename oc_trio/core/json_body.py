@@ -15,6 +15,7 @@ import msgspec
 
 from oc_trio.core.text import clean, is_clean
 
+# What callers send, such as a button's context, nests a few levels.
 MAX_DEPTH = 32
 # Mattermost and models nest about ten levels. json.loads fails near the recursion limit (1000), and a value that it can
 # just read may be too deep to be written again from a deeper stack.

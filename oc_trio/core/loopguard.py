@@ -16,6 +16,7 @@ _MAX_PAIRS = 1000
 class LoopBudget:
     """`turns` answers to one bot within `window` seconds; after that none for `cooldown` seconds."""
 
+    # A question with a question back is done within five; two bots that answer each other use them up in seconds.
     turns: int = field(default=5, validator=ge(0))
     window: float = 300.0
     cooldown: float = 900.0

@@ -70,7 +70,7 @@ def _harmless(element: Any, harmless: Callable[[str], str]) -> Any:
         if key in _SHOWN and isinstance(value, str):
             escaped[key] = harmless(value)
         elif key in _NESTED and isinstance(value, list | tuple):
-            # An option's text is element; its value comes back to us and must not change.
+            # An option's text is shown; its value comes back to us and must not change.
             escaped[key] = [
                 _harmless_option(item, harmless) if key == "options" else _harmless(item, harmless) for item in value
             ]

@@ -15,6 +15,7 @@ from oc_trio.core.presentation import Rows
 from oc_trio.core.slash import PREFIX
 from oc_trio.core.turn_events import Button
 
+# OpenClaw's; a model has a row of its own, so that a page still fits on a phone's screen.
 PAGE_SIZE = 8
 MARK = "oc_model_picker"
 NOT_YOURS = "Only the person who opened this picker can use it."

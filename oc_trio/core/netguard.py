@@ -64,6 +64,7 @@ def _networks(zone: Zone, *ranges: str) -> list[tuple[IPv4Network | IPv6Network,
 
 # First match wins. Ranges: IANA's special-purpose registries for IPv4 and IPv6.
 _RANGES = [
+    # Metadata services first: two of their addresses are in ranges that the opt-in permits.
     *_networks(Zone.METADATA, "169.254.169.254/32", "169.254.170.2/32", "100.100.100.200/32", "fd00:ec2::254/128"),
     *_networks(Zone.UNSPECIFIED, "0.0.0.0/8", "::/128"),
     *_networks(Zone.LOOPBACK, "127.0.0.0/8", "::1/128"),
@@ -99,6 +100,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
+    # `::` and `::1` are in the range of the compatible addresses, too, and stand for no IPv4 address.
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 0xFFFF):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
@@ -148,6 +150,7 @@ def check_host(host: str, addresses: Sequence[str | Address], policy: NetPolicy)
     """Whether we may connect to `host`, which resolved to `addresses`: all of them must pass, and there must be one."""
     try:
         literal(host)
+        # Resolvers add the interface to link-local addresses: fe80::1%eth0.
         resolved = [ip_address(str(address).partition("%")[0]) for address in addresses]
     except ValueError as error:
         return Refused(f"{BLOCKED}: {error}.")

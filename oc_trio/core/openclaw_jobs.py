@@ -175,6 +175,7 @@ def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[s
 
 def _moment(value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal():
+        # Cut, because int() raises for thousands of digits; 16 are enough for milliseconds.
         value = int(value[:16])
     if isinstance(value, str):
         try:

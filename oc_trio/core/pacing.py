@@ -11,10 +11,13 @@ from attrs import evolve, frozen
 class PacingRules:
     """Seconds, unless named otherwise. `edits_per_s` is shared by all live drafts and holds beyond `longest`."""
 
+    # OpenClaw's nominal interval.
     base: float = 1.2
     longest: float = 15.0
     per_1000_chars: float = 0.15
+    # A draft's writes take at most a fifth of the time, also of a slow server (up to `longest`).
     latencies: float = 4.0
+    # What Mattermost allows where its rate limit is switched on with its defaults.
     edits_per_s: float = 10.0
     throttle_window: float = 30.0
 

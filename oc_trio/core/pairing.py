@@ -21,6 +21,7 @@ _TRIES = 500
 class PairingPolicy:
     """`ttl_ms` counts from the first message; later messages don't extend it."""
 
+    # OpenClaw's limits: the operator's list stays short, and is empty an hour after the last stranger.
     ttl_ms: int = 3600 * 1000
     max_pending: int = 3
 

@@ -122,9 +122,11 @@ class PreviewRules:
     """
 
     min_chars: int = 1
+    # Six minutes at the shortest interval; each edit is one more row of the server's history.
     max_edits: int = 300
     retry_base: float = 1.0
     retry_cap: float = 30.0
+    # With pauses of 1, 2 and 4 seconds: people wait for this text, and a new post can bring it as well.
     ending_attempts: int = 4
 
 

@@ -9,6 +9,7 @@ from oc_trio.core.redaction import redact
 from oc_trio.core.tool_rows import CommandText, ToolRow, row_text, shorten
 from oc_trio.core.turn_events import PlanStep
 
+# OpenClaw's, as are the defaults of `ProgressStyle`: its users' channels look the same.
 HEADLINE_CHARS = 280
 _MARKS = {"done": "✅", "active": "▸", "pending": "▢"}
 

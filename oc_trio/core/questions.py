@@ -147,6 +147,7 @@ def dialog_request(
 ) -> dict[str, Any]:
     """The body of `POST /actions/dialogs/open` for a free answer; its state is signed like a button's context."""
     state = sign_context(bot_token, {MARK: True, QUESTION_ID: question.id, "channel_id": channel_id})
+    # 3,000 characters are Mattermost's limit for a text area.
     element = {"display_name": "Answer", "name": "answer", "type": "textarea", "max_length": 3000}
     return {
         "trigger_id": trigger_id,

@@ -30,6 +30,7 @@ class DropRule(Enum):
 class QueueRules:
     """`debounce`: seconds that the next turn waits for more messages before it starts."""
 
+    # OpenClaw's defaults.
     mode: QueueMode = QueueMode.STEER
     cap: int = 20
     drop: DropRule = DropRule.SUMMARIZE

@@ -58,6 +58,7 @@ def learn(bucket: Bucket, now: float, *, limit: float, remaining: float, reset: 
     refilled = refill(bucket, now)
     # Clamped: absurd values would make the next call wait for a year, or nothing wait at all.
     limit, reset = min(limit, _MAX_BURST), min(reset, _LONGEST_RESET)
+    # The limiter's header counts one more than it lets through: 101 for a burst of 100.
     burst = max(1.0, limit - 1.0)
     rate = refilled.rate
     if reset >= _LEARN_FROM_RESET and limit > remaining:

@@ -187,6 +187,7 @@ def is_current(command: SlashCommand, live: SlashCommand, call: SlashCall) -> bo
         command.id,
         call.team_id,
         call.trigger,
+        # POST, in Mattermost's letters; a command changed to GET would put its token into URLs and so into logs.
         "P",
         command.url,
     )

@@ -1,5 +1,6 @@
 """Recognises messages that only ask to stop, such as "stop" or "please stop", in several languages."""
 
+# OpenClaw's: whoever talked to its bots is used to them, and what stops nothing costs a whole answer.
 _ENGLISH = ("stop", "esc", "abort", "cancel", "exit", "interrupt", "halt", "stop it", "stop that", "stop now")
 _POLITE = ("please stop", "stop please", "wait stop", "stop run", "stop the run", "stop agent", "stop action")
 _ROMANCE = ("arrete", "arrête", "arretez", "arrêtez", "detente", "detén", "para", "pare", "parar", "alto", "fermati")

@@ -31,6 +31,7 @@ def take(bucket: Bucket, now: float, *, reserve: float = 0.0) -> tuple[Bucket, f
     refilled = refill(bucket, now)
     if now < refilled.paused_until:
         return refilled, refilled.paused_until - now
+    # A bucket never holds more than its burst: to wait for more would be for ever.
     needed = min(1.0 + reserve, max(1.0, refilled.burst))
     # The tolerance is for rounding errors: without it a waiter wakes slightly too early and waits again.
     if refilled.tokens + 1e-6 >= needed:
