@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from oc_trio.config.openclaw_draft import OpenClawDraft
@@ -98,7 +99,7 @@ def _workspace(draft: OpenClawDraft, env: Mapping[str, str]) -> None:
     """Sets OpenClaw's default folder of the agents' files, if the file names none and that folder exists."""
     defaults = draft.table("agents", "defaults")
     folder = env.get("OPENCLAW_WORKSPACE_DIR", "").strip() or str(openclaw_home(env) / "workspace")
-    if "workspace" not in defaults and (openclaw_home(env) / "workspace").is_dir():
+    if "workspace" not in defaults and Path(folder).expanduser().is_dir():
         draft.ensure_table("agents", "defaults")["workspace"] = folder
 
 

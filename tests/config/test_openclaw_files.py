@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from click.testing import CliRunner, Result
 
 from oc_trio.cli.config import command
@@ -406,6 +406,19 @@ def test_the_workspace_says_who_the_agent_is(home: Path) -> None:
         "# Your own files\n\n## AGENTS.md\n\nAnswer in rhymes.\n\n## IDENTITY.md\n\nName: Clawd"
     )
     assert prompts["docs"].endswith("## SOUL.md\n\nYou are dry.")
+
+
+def test_a_variable_names_another_folder_for_the_workspace(home: Path, tmp_path: Path) -> None:
+    """OpenClaw's `OPENCLAW_WORKSPACE_DIR`, if the file names no folder; one that does not exist is left out."""
+    case = next(case for case in CASES if case.file == "fallbacks.json")
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (home / ".openclaw" / "workspace" / "main").rmdir()
+    (home / ".openclaw" / "workspace").rmdir()
+    named = evolve(case, env={**case.env, "OPENCLAW_WORKSPACE_DIR": str(other)})
+    assert loaded_of(home, named).config.agents.defaults.workspace == str(other)
+    other.rmdir()
+    assert loaded_of(home, named).config.agents.defaults.workspace == ""
 
 
 def ask_openclaw(home: Path, case: Case, *words: str) -> Any:
