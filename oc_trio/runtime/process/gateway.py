@@ -39,7 +39,7 @@ from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.handlers.relay import Relay
 from oc_trio.runtime.policies import net_policy
 from oc_trio.runtime.process.admin import AdminInputs, run_admin
-from oc_trio.runtime.process.journal_maintenance import run_pruning, watch_journal
+from oc_trio.runtime.process.journal_maintenance import catchup_reach_ms, run_pruning, watch_journal
 from oc_trio.runtime.process.lease_keeper import LeaseKeeper
 from oc_trio.runtime.process.lease_status import LeaseStatus
 from oc_trio.runtime.process.placement import Changes, Placement, SoleProcess, plans
@@ -174,7 +174,13 @@ class Gateway:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
-                    nursery.start_soon(run_pruning, store, self.loaded.config.store, self.dependencies.clock.now_ms)
+                    nursery.start_soon(
+                        run_pruning,
+                        store,
+                        self.loaded.config.store,
+                        self.dependencies.clock.now_ms,
+                        lambda: catchup_reach_ms(self.loaded.accounts.values()),
+                    )
                     nursery.start_soon(watch_journal, store, self.health, self.metrics)
                     # Raises if the journal breaks for good, which ends the gateway.
                     nursery.start_soon(store.wait_unusable)

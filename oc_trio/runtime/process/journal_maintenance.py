@@ -1,14 +1,15 @@
 """What the journal needs while the gateway serves: retention, and an eye on whether it still answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import trio
 
+from oc_trio.config.accounts import Account
 from oc_trio.config.gateway import StoreSettings
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId
-from oc_trio.store.retention import Retention
+from oc_trio.store.retention import DAY_MS, Retention
 from oc_trio.store.store import Store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger
@@ -25,11 +26,21 @@ CHECK_SECONDS = 15.0
 GIVE_UP_SECONDS = 120.0
 
 
-async def run_pruning(store: Store, settings: StoreSettings, now_ms: Callable[[], int]) -> NoReturn:
-    """Retention, at once and then once an hour: the journal stays bounded."""
+def catchup_reach_ms(accounts: Iterable[Account]) -> int:
+    """How old a post may be that catch-up still reads, in milliseconds."""
+    # A day more for its overlap, which is an hour at most, and for clocks.
+    return max((int(account.catchup.max_age * 1000) + DAY_MS for account in accounts), default=0)
+
+
+async def run_pruning(
+    store: Store, settings: StoreSettings, now_ms: Callable[[], int], reach_ms: Callable[[], int]
+) -> NoReturn:
+    """Retention, at once and then once an hour: the journal stays bounded. `reach_ms` is catch-up's."""
     kept_ms = int(settings.retention * 1000)
-    keep = Retention(seen_ms=kept_ms, ended_ms=kept_ms, transcript_ms=int(settings.transcript_retention * 1000))
     while True:
+        # What catch-up can read again has to be known for as long, or it would be answered a second time.
+        seen_ms = max(kept_ms, reach_ms())
+        keep = Retention(seen_ms=seen_ms, ended_ms=kept_ms, transcript_ms=int(settings.transcript_retention * 1000))
         try:
             removed = await store.prune(now_ms(), keep)
             if removed:

@@ -9,12 +9,16 @@ import trio
 import trio.testing
 from attrs import define, evolve, field
 
+from oc_trio.config.accounts import Account
 from oc_trio.config.gateway import StoreSettings
+from oc_trio.config.mattermost import CatchupSettings
+from oc_trio.core.ledger import cancelled
 from oc_trio.errors import StoreError
 from oc_trio.runtime.process.journal_maintenance import (
     CHECK_SECONDS,
     GIVE_UP_SECONDS,
     PRUNE_SECONDS,
+    catchup_reach_ms,
     run_pruning,
     watch_journal,
 )
@@ -69,7 +73,7 @@ async def test_what_is_beyond_retention_goes_once_an_hour(
     old = admission("old", decision="ignore", session=None, at=1)
     later = round(settings.retention * 1000) + 10_000
     await store.admission.admit(old)
-    nursery.start_soon(run_pruning, store, settings, lambda: later + round(trio.current_time()))
+    nursery.start_soon(run_pruning, store, settings, lambda: later + round(trio.current_time()), lambda: 0)
     await trio.sleep(1)
     assert await store.admission.seen(old.account, ["old"]) == frozenset()
     await store.admission.admit(old)
@@ -80,13 +84,33 @@ async def test_what_is_beyond_retention_goes_once_an_hour(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_message_that_catch_up_can_read_again_stays_known(
+    nursery: trio.Nursery, autojump_clock: Clock, store: Store
+) -> None:
+    """Even if rows are kept for a shorter time: else it would be answered a second time."""
+    settings, old = StoreSettings(retention=86_400.0), admission("old", at=1)
+    account = Account(catchup=CatchupSettings(max_age=20 * 86_400.0))
+    await store.admission.admit(old)
+    ended = await store.obligations.open_for(old.account)
+    await store.obligations.close([ended[0].id], cancelled("by a test"), 1)
+    now = [15 * 86_400_000]
+    nursery.start_soon(run_pruning, store, settings, lambda: now[0], lambda: catchup_reach_ms([account]))
+    await trio.sleep(1)
+    assert await store.obligations.get(ended[0].id) is None
+    assert (await store.admission.admit(old)).fresh is False
+    now[0] = 22 * 86_400_000
+    await trio.sleep(PRUNE_SECONDS)
+    assert await store.admission.seen(old.account, ["old"]) == frozenset()
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_journal_that_can_not_be_pruned_is_tried_again(
     nursery: trio.Nursery, autojump_clock: Clock, store: Store, logbook: Logbook
 ) -> None:
     """A full disk is logged, and pruning is tried again later."""
     broken, engine = flaky_store(store)
     engine.mood = "fails"
-    nursery.start_soon(run_pruning, broken, StoreSettings(), lambda: 10**13)
+    nursery.start_soon(run_pruning, broken, StoreSettings(), lambda: 10**13, lambda: 0)
     await trio.sleep(1.5 * PRUNE_SECONDS)
     assert [line["problem"] for line in logbook.find("could not prune")] == ["the disk is full"] * 2
     nursery.cancel_scope.cancel()
