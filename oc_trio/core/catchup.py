@@ -32,7 +32,7 @@ class CatchUpPolicy:
     tie_ms: int = 15 * 60_000
     # Whoever asked a day ago has found another way, and an answer now would only surprise.
     max_age_ms: int = 24 * 3600 * 1000
-    max_posts: int = 1000
+    max_posts: int = 200
     # The most that Mattermost returns; it cuts a larger `per_page` to this without a word.
     page_size: int = 200
     # Enough to hide the latency; more would only take the rate budget, which is shared, from answers.

@@ -122,8 +122,8 @@ class PreviewRules:
     """
 
     min_chars: int = 1
-    # Six minutes at the shortest interval; each edit is one more row of the server's history.
-    max_edits: int = 300
+    # Four minutes at the usual interval; each edit is one more row of the server's history.
+    max_edits: int = 200
     retry_base: float = 1.0
     retry_cap: float = 30.0
     # With pauses of 1, 2 and 4 seconds: people wait for this text, and a new post can bring it as well.

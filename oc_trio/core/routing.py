@@ -1,8 +1,8 @@
 """Routes a message: which agent answers it, in which session, and in which thread the answer goes.
 
-Session keys are OpenClaw's, so its documentation applies. One default differs: direct messages are `per-channel-peer`,
-a session per person. Two accounts with the same agent share that session for one person; `per-account-channel-peer`
-separates them.
+Session keys are OpenClaw's, so its documentation applies. The default of direct messages differs: OpenClaw has one
+session for all of them, here each person has one. With `per-channel-peer` two accounts with the same agent share it;
+the configuration's default, `per-account-channel-peer`, separates them.
 """
 
 from collections.abc import Mapping
