@@ -36,6 +36,7 @@ class Gating:
         "In channels, answer to mentions (`oncall`), to every message (`onmessage`), or to messages that begin with "
         "one of `oncharPrefixes` and to mentions (`onchar`).",
     )
+    # OpenClaw's two. A slash can't be one: Mattermost keeps such messages to itself, as commands.
     onchar_prefixes: tuple[str, ...] = key((">", "!"), "Prefixes for `onchar`; they are removed from the message.")
     groups: Mapping[str, GroupRule] = table_of('Rules by channel id; `"*"` is the default for the others.')
     implicit_mentions: ImplicitMentions = section(ImplicitMentions, "What counts as a mention without being one.")

@@ -77,7 +77,9 @@ class AgentDefaults:
         pattern=r"|off|low|medium|high",
         expects="one of off, low, medium, high",
     )
+    # OpenClaw's default.
     media_max_mb: float = key(8, "Largest attachment that is read, in MiB.", above=0)
+    # OpenClaw's default.
     typing_interval: float = key(
         6.0, "How often the typing indicator is renewed.", name="typingIntervalSeconds", minimum=1, maximum=60
     )
@@ -171,6 +173,7 @@ class Provider:
     )
     # Separate from the limit above: once an answer has begun, a pause of this length means that the server hangs.
     idle_limit: float = key(120.0, "Longest silence within an answer.", name="idleSeconds", minimum=1, maximum=3600)
+    # No limit of its own unless it is lowered: as many as there may be turns.
     max_concurrent: int = key(1000, "Requests at the same time; lower it to what the server takes.", minimum=1)
 
 
@@ -194,6 +197,7 @@ class McpServer:
     cwd: str = key("", "Its working directory.")
     url: str = key("", "Address of a server that speaks streamable HTTP.")
     headers: Mapping[str, Secret] = table_of("HTTP headers for `url`.", secret=SecretForm.HEADER)
+    # At its first start `npx` or `uvx` downloads the server.
     start_limit: float = key(30.0, "Longest start.", name="startSeconds", minimum=1, maximum=600)
     call_limit: float = key(120.0, "Longest call of a tool.", name="callSeconds", minimum=1, maximum=86_400)
     allow: tuple[str, ...] = key(("*",), "Tools offered: names with `*`.")

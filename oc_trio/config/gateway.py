@@ -47,6 +47,7 @@ class Admin:
     """`gateway.admin`: the way in for `oc-trio status` and its like."""
 
     socket: str = key("", "Unix socket; default `admin.sock` in the state directory.")
+    # Off: any user of the machine reaches a port, while the socket has a mode.
     port: int = key(
         0, "Also listen on this loopback port (status page, metrics); 0 means no.", minimum=0, maximum=65_535
     )

@@ -16,6 +16,7 @@ _LITERAL = re.compile(
     r"|\.\d+(?:[eE][+-]?\d+)?)"
 )
 _NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
+# A key of other characters may be a secret that lost its place.
 _KEY_SHOWN = re.compile(r"[A-Za-z_$][\w$.-]{0,40}")
 _CLOSING = {"{": "}", "[": "]"}
 _TYPOGRAPHIC = "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"

@@ -114,6 +114,7 @@ class CatchupSettings:
 
     enabled: bool = key(True, "Answer posts that were made while the connection or the gateway was down.")
     max_age: float = key(24 * 3600.0, "Leave older ones alone.", name="maxAgeHours", scale=3600, above=0, maximum=720)
+    # As many as one page of Mattermost has: a quiet channel costs one request.
     max_posts: int = key(200, "At most this many per channel; the channel is told when more were left out.", minimum=1)
     # Catch-up asks for posts by their time, and a post may become visible after a later one.
     overlap: float = key(
@@ -139,6 +140,7 @@ class ConnectionSettings:
     """`connection`; times in seconds."""
 
     mode: ConnectionMode = key(ConnectionMode.WEBSOCKET, "Live by websocket, or poll.")
+    # OpenClaw's first wait.
     reconnect_interval: float = key(
         2.0,
         "First wait before reconnecting (it doubles up to 60 s), and the interval of polling.",

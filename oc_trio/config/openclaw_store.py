@@ -68,6 +68,8 @@ class OpenClawStore:
         return profiles
 
     def _older(self) -> Iterator[str]:
+        # In reverse, since of a profile with one name in several files the one that is read last counts: the first
+        # agent's.
         for file in sorted(self.folder.glob("agents/*/agent/auth-profiles.json"), reverse=True):
             try:
                 yield file.read_text(encoding="utf-8")
@@ -80,6 +82,7 @@ class OpenClawStore:
             return None
         uri = f"file:{quote(str(self.database))}?mode=ro"
         try:
+            # OpenClaw holds its lock for milliseconds when it writes.
             with closing(sqlite3.connect(uri, uri=True, timeout=2.0)) as connection:
                 row = connection.execute(query, values).fetchone()
         except sqlite3.Error as error:

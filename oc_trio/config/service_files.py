@@ -57,6 +57,7 @@ def credentials(loaded: Loaded) -> tuple[Credential, ...]:
         *_of_key_files(loaded),
         *_of_built_in(loaded),
     ]
+    # Turned around twice: of two with one name the first stays, and all stay in their order.
     return tuple({credential.name: credential for credential in reversed(found)}.values())[::-1]
 
 

@@ -12,6 +12,7 @@ from oc_trio.core.tool_rows import CommandText
 class Coalesce:
     """`streaming.block.coalesce`; `idle` in seconds."""
 
+    # OpenClaw's defaults for Mattermost, this and `idle`.
     min_chars: int = key(1500, "Join completed blocks until they have this many characters.", minimum=1)
     max_chars: int | None = key(None, "Never join to more than this; unset means `textChunkLimit`.", minimum=1)
     idle: float = key(
@@ -62,6 +63,7 @@ class Streaming:
     chunk_mode: ChunkMode = key(
         ChunkMode.LENGTH, "Cut a long reply at the limit, or between paragraphs where possible."
     )
+    # OpenClaw's nominal interval.
     throttle: float = key(
         1.2,
         "Least time between two edits of a draft; it grows by itself with load.",
@@ -70,7 +72,7 @@ class Streaming:
         minimum=100,
         maximum=60_000,
     )
-    # Mattermost stores every version of an edited post.
+    # Mattermost stores every version of an edited post; 200 are four minutes at the usual interval.
     max_edits: int = key(200, "Edits per draft, the final one not counted.", minimum=1, maximum=10_000)
     preview: PreviewStreaming = section(PreviewStreaming, "The draft post.")
     progress: ProgressStreaming = section(ProgressStreaming, "The status post of mode `progress`.")

@@ -92,6 +92,7 @@ def seen_of(row: Row) -> Seen:
 def obligation_id(account: AccountId, trigger: str) -> ObligationId:
     """Derived from account and trigger, so that a replayed simulation run has the same ids as the first."""
     # The zero byte separates them: without it, other pairs of names could give the same text.
+    # 96 bits: no two messages that a journal ever holds come out alike.
     return ObligationId("ob" + hashlib.sha256(f"{account}\0{trigger}".encode()).hexdigest()[:24])
 
 
@@ -123,6 +124,8 @@ def _insert_all_seen(tx: Tx, items: Sequence[Admission]) -> tuple[bool, ...]:
     for start in range(0, len(items), _ROWS):
         part = items[start : start + _ROWS]
         triggers = tuple(item.trigger for item in part)
+        # `ON CONFLICT DO NOTHING` says how many rows were new and not which. No other process adds any in between: each
+        # write for an account carries the fence of its lease.
         rows = tx.all(
             "SELECT account, trigger FROM seen WHERE account IN (??) AND trigger IN (??)",
             tuple({item.account for item in part}),
@@ -199,6 +202,7 @@ def record_unaddressed(
         best = newest.get(key)
         if best is None or (item.create_at, item.trigger) > (best.create_at, best.trigger):
             newest[key] = item
+    # One write for each channel: posts below the newest would not move its watermark anyway.
     for item in newest.values():
         advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
     fresh = _insert_all_seen(tx, items)

@@ -30,6 +30,7 @@ def add(tx: Tx, posts: Sequence[ContextPost], limit: int) -> None:
         sql = f"INSERT INTO context (session, post_id, payload, at) VALUES {rows} {then}"  # noqa: S608 - placeholders
         tx.run(sql, *(value for item in part for value in (item.session, item.post, item.payload, item.at)))
         sessions = tuple(dict.fromkeys(item.session for item in part))
+        # Few sessions are full, and this reads the index alone: a DELETE for each would sort all rows of each.
         full = tx.all(
             "SELECT session FROM context WHERE session IN (??) GROUP BY session HAVING count(*) > ?", sessions, limit
         )

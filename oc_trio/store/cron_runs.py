@@ -64,6 +64,7 @@ def _now(tx: Tx, run: JobRun) -> JobRun:
 
 def _of_outbox(tx: Tx, run: JobRun) -> JobRun:
     prefix = f"{run.id}."
+    # substr, not LIKE, as in `explain`: the name of a job may hold `_`.
     rows = tx.all(
         "SELECT state, post_id, error, channel_id, ended_at FROM outbox WHERE substr(id, 1, ?) = ? ORDER BY seq",
         *(len(prefix), prefix),

@@ -21,6 +21,7 @@ _COLUMNS = (
     ("context", "serial", "payload"),
     ("cron_jobs", "id", "body"),
 )
+# Bounds memory: a row may hold a whole answer.
 _PAGE = 500
 _MAX_NAMED = 20
 
@@ -62,6 +63,7 @@ def damaged_rows(tx: Tx) -> tuple[str, ...]:
 def _is_json(text: str) -> bool:
     try:
         # An empty column is no damage: turns have no `final` until their result is decided.
+        # No column is ever written as null: no row's reader takes it.
         return not text or bool(json.loads(text) is not None)
     # Brackets nested thousands deep end in a RecursionError; the gateway writes nothing like it.
     except (ValueError, RecursionError):

@@ -127,6 +127,7 @@ class Leases:
             refuse_outdated(tx)
             _put_process(tx, self._engine.driver, me)
             _renew(tx, self._engine.driver, me.id, held)
+            # By whoever beats: the process whose row it is can't do it any more.
             tx.run(f"DELETE FROM processes WHERE deadline < {self._engine.driver.now_sql} - ?", FORGET_MS)  # noqa: S608
             return _read(tx, self._engine.driver)
 

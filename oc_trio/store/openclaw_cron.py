@@ -43,6 +43,7 @@ def _places(path: Path) -> tuple[Path | None, Path | None]:
             wrong = "is neither a file nor a folder" if path.exists() else "there is no such file"
             raise UnreadableState(f"{path}: {wrong}; OpenClaw's state is in ~/.openclaw")
         databases = (path / "state" / "openclaw.sqlite", path / "openclaw.sqlite")
+        # The last is what OpenClaw leaves of the file when it moves its jobs into the database.
         files = (path / "cron" / "jobs.json", path / "jobs.json", path / "cron" / "jobs.json.migrated")
         database = next((place for place in databases if place.is_file()), None)
         file = next((place for place in files if place.is_file()), None)

@@ -73,6 +73,7 @@ def _request(
 def _by_code(tx: Tx, account: AccountId | None, code: str) -> Row | None:
     """The pending request with that code; None also if two accounts happen to have the same code."""
     rows = tx.all(SELECT + " WHERE code = ? AND approved_at = 0", code)
+    # Few rows, so that one statement serves both cases.
     rows = [row for row in rows if account is None or row[0] == account]
     return rows[0] if len(rows) == 1 else None
 
@@ -100,6 +101,7 @@ def _grant(tx: Tx, account: AccountId, user: UserId, name: str, at: int) -> bool
     tx.run(
         "INSERT INTO pairing (account, user_id, name, code, requested_at, expires_at, approved_at)"
         " VALUES (?, ?, ?, '', ?, ?, ?)",
+        # Without a code and expired at once: should it ever be read as a request, it is a void one.
         *(account, user, name, at, at, at),
     )
     return True

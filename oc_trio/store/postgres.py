@@ -26,7 +26,8 @@ T = TypeVar("T")
 # Any number that is ours: the first half of the advisory lock's key, the schema is the second. Releases before leases
 # held this lock for as long as they ran.
 LOCK_CLASS = 1_869_898_345
-# TCP keepalive ends a connection to a host that is gone; what answers TCP but nothing else is left to `WaitLimits`.
+# TCP keepalive ends a connection to a host that is gone, after 11 s without traffic or 10 s without an acknowledgement;
+# what answers TCP but nothing else is left to `WaitLimits`.
 SETTINGS = {
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -64,7 +65,7 @@ STATEMENT_TIMEOUT_MS = 10_000
 JOURNAL = WaitLimits(STATEMENT_TIMEOUT_MS, 8000, 5000, 5, 12.0)
 # Of renewals: two that fail must fit into a lease.
 LEASES = WaitLimits(1500, 1000, 1500, 2, 2.0)
-# A new index on years of messages takes its time.
+# A new index on years of messages takes its time; until then the server says nothing.
 MIGRATIONS = WaitLimits(3_600_000, 20_000, 60_000, 5, 3_630.0)
 
 

@@ -47,6 +47,7 @@ def open_listener(url: str) -> PostgresListener | None:
             connection.close()
             return None
         row = connection.execute("SELECT current_schema()").fetchone()
+        # LISTEN takes an identifier and no parameter.
         connection.execute(b'LISTEN "%s"' % channel(str(row[0] if row else "")).encode())
     except psycopg.Error as error:
         raise store_error(driver, error) from error

@@ -113,6 +113,7 @@ def _read(tx: Tx, since: int) -> RecentRows:
         MAX_ROWS,
     )
     minutes = tx.all(
+        # Both databases divide whole numbers without a rest.
         "SELECT ended_at / ? AS minute, COUNT(*), SUM(CASE WHEN outcome = 'failed' THEN 1 ELSE 0 END),"
         " AVG(ended_at - begun_at), MAX(ended_at - begun_at) FROM turns WHERE ended_at > ?"
         " GROUP BY minute ORDER BY minute",

@@ -18,6 +18,7 @@ class Retention:
     context_ms: int = 7 * DAY_MS
     session_ms: int = 180 * DAY_MS
     participation_ms: int = 30 * DAY_MS
+    # More than a year: a month can be compared with the same one of the year before.
     usage_ms: int = 400 * DAY_MS
     seen_rows: int = 500_000
     transcript_rows: int = 500_000
@@ -133,6 +134,7 @@ def _aged(keep: Retention) -> tuple[tuple[str, int], ...]:
         (DOUBTS, DAY_MS),  # a day longer: the next start still reads those that were not watched to the end
         (PAIRING, 0),
         (CRON_RUNS, keep.ended_ms),
+        # An answer is fetched within seconds or not at all; what is left of a row is of use to nobody.
         (RELAYED, HOUR_MS),
         (RELAYED_OPEN, 7 * DAY_MS),
     )

@@ -84,6 +84,8 @@ def _settle(draft: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
+        # Some network and FAT file systems have no hard links. O_EXCL claims the name, and the rename then replaces our
+        # own empty file.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
         draft.replace(target)
 
