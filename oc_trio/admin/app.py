@@ -110,6 +110,7 @@ class AdminApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            # Policy violation; before the websocket is accepted, the server makes a 403 of it.
             await send({"type": "websocket.close", "code": 1008})
             return
         request = Request.of(scope)
@@ -146,6 +147,7 @@ class AdminApp:
             case "/page.json" if request.is_own:
                 return _json({"addresses": self.addresses, "token": self.logins.token})
             case self.metrics_path:
+                # The version of Prometheus's text format, without which a scraper may refuse the page.
                 return AdminResponse(200, self.metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
         if request.path not in _FILES:
             return AdminResponse(404, b"there is nothing here\n")
@@ -255,6 +257,7 @@ class AdminApp:
         login = self._authorised(request, fields)
         if not is_action:
             self.logins.log_out(request.cookie(self.logins.cookie_name))
+            # 303, so that the browser follows with a GET, and reloading the page repeats nothing.
             return AdminResponse(303, b"", headers=((b"location", b"/"),))
         try:
             text, status = await actions[name](fields), 200

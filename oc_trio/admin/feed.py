@@ -89,6 +89,7 @@ class Feed:
                 await self._wakeup.wait_next()
                 continue
             view = await self.compute()
+            # After the first look there is nothing to compare with: whoever waits gets a snapshot.
             events = changes(self._parts, self._texts, view) if self._parts else ()
             self._parts, self._texts = view.parts(), view.texts()
             for name, data in events:

@@ -10,6 +10,7 @@ from attrs import frozen
 from oc_trio.admin.tables import Action, Cell, Chart, PageView, Table, TableRow
 
 _TITLE = "oc_trio status"
+# As often as the journal is counted (`app._COUNT_EVERY_MS`).
 REFRESH_SECONDS = 10
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 

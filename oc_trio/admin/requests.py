@@ -85,6 +85,7 @@ class Request:
         """
         origin = self.headers.get("origin")
         own = {f"{scheme}://{self.headers.get('host', '')}" for scheme in ("http", "https")}
+        # Programs and old browsers don't send it; `none` is an address that somebody has typed.
         fetched_by = self.headers.get("sec-fetch-site", "same-origin")
         if (origin is not None and origin not in own) or fetched_by not in ("same-origin", "none"):
             raise BadRequest(403, "another web page sent this")

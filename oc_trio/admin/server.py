@@ -23,6 +23,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from oc_trio.admin.app import AdminApp
 from oc_trio.errors import OcTrioError
 
+# Commands of one machine, a scraper, a browser or two.
 _BACKLOG = 16
 # A client that reads nothing for so long is disconnected; a stop waits no longer than that for it.
 UNREAD_SECONDS = 5.0

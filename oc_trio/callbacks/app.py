@@ -33,6 +33,7 @@ def build_app(
     """The app for `registry`, whose paths and accounts may change with each request."""
     app = QuartTrio(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # the guard knows a limit for each route
+    # Handlers have deadlines of their own, and shielded parts that this one would cut off.
     app.config["RESPONSE_TIMEOUT"] = None
 
     async def answer(kind: EndpointKind, work: Callable[[], Awaitable[Reply]]) -> Response:

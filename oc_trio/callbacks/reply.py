@@ -94,6 +94,7 @@ def method_not_allowed(kind: EndpointKind) -> Reply:
 
 def too_many() -> Reply:
     """429; the connection is closed, so that a flooding client has to connect again."""
+    # A second later the bucket has room for a second's rate.
     return plain_reply(429, "Too Many Requests", ("retry-after", "1"), close=True)
 
 

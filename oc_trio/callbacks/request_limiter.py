@@ -32,11 +32,15 @@ class Limits:
     for `known_seconds` after its last valid secret.
     """
 
+    # Mattermost calls from one address for all of its people: hundreds who answer a poll at once fit into the burst.
     rate: float = 50.0
     burst: float = 200.0
+    # Twice OpenClaw's, whose callers wait for nothing: ours wait until the call is in the journal.
     at_once: int = 16
     total: int = 128
+    # OpenClaw's number of keys.
     sources: int = 4096
+    # A day: a server that nobody uses at night is known in the morning.
     known_seconds: float = 86_400.0
 
 

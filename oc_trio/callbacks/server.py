@@ -39,6 +39,7 @@ class ClientLimits:
     for the request line with all headers. The guard has the limits for bodies.
     """
 
+    # Half of the 1,024 files that a process may usually open: journal, Mattermost and models need theirs.
     connections: int = 512
     handshake: float = 10.0
     headers: float = 5.0
@@ -76,6 +77,7 @@ async def serve_callbacks(
         bound_host = f"[{name}]" if ":" in name else name
         sockets = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
         url = f"{scheme}://{bound_host}:{bound}"
+        # https_compatible: clients of HTTPS close without TLS's own goodbye, which Trio takes for a cut-off stream.
         server_listener = trio.SSLListener(sockets, context, https_compatible=True) if context else sockets
         async with server_listener:
             connections = ConnectionLimiter(limits.connections)
@@ -167,6 +169,7 @@ def _config(limits: ClientLimits) -> Config:
     config.ssl_handshake_timeout = limits.handshake
     config.graceful_timeout = GRACEFUL_SECONDS
     config.read_timeout = None  # it would also end a handler that is still working
+    # Of request line and headers: Hypercorn's default, which no new release shall widen.
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
     # Refusals are logged by the guard and the app; a line per request would be too much.

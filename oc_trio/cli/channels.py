@@ -83,6 +83,7 @@ def status(config_path: str | None, account: str | None, *, as_json: bool, probe
             click.echo(f"{row['account']}: {row['state']}{bot}, {row['baseUrl']}" + (f": {detail}" if detail else ""))
         for line in probe_lines(probes):
             click.echo(line)
+    # One that stands by is another process's to serve, and one that is configured has no gateway to be live in.
     has_problem = any(row["problem"] or row["state"] not in ("live", "standby", "configured") for row in rows)
     sys.exit(EX_FAILED if has_problem or any(each.problem for each in probes) else 0)
 

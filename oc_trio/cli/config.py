@@ -105,6 +105,7 @@ def import_(source: Path, output: Path | None) -> None:
     from oc_trio.config.importer import import_openclaw
 
     try:
+        # What is printed ends up in scroll-back buffers and pasted reports; a file has a mode.
         imported = import_openclaw(read_document(source), os.environ, keep_secrets=output is not None)
     except ConfigError as error:
         _print_problems(error)

@@ -25,6 +25,7 @@ def _end(_kind: type[BaseException], problem: BaseException, _traceback: Traceba
 
     if _is_interrupt(problem):
         sys.exit(EX_INTERRUPTED)
+    # Joins what people report to what the log has.
     crash = os.urandom(4).hex()
     get_logger(part="crash").critical("the gateway crashed; please report it", crash=crash, exc_info=problem)
     click.echo(

@@ -183,9 +183,12 @@ def run_(
         scheduled = states.find(job)
         pick_account(states.loaded, scheduled.account or None)
         run = run_by_hand(scheduled.id, account_of(scheduled, states.loaded), now_ms(), uuid4().hex[:12])
+        # Asked before anything is written: without a gateway the run is made here, and a row in the journal would wait
+        # for one.
         if not await tell_gateways(store, states.loaded):
             return await _run_here(store, states, scheduled, run)
         await store.cron_runs.record(run)
+        # Now that there is something to see.
         await tell_gateways(store, states.loaded)
         run = await wait_for_run(store, run, seconds=seconds if wait else 0, every=every)
         return run, "gateway", 0

@@ -81,6 +81,7 @@ def _with_positions(options: dict[str, Any], schedule: str | None, words: str | 
     plain = schedule.strip()
     if plain.lower().startswith("every "):
         placed: dict[str, Any] = {"every": plain}
+    # Six as OpenClaw writes them, with seconds in front: `five_fields` says what becomes of those.
     elif plain.startswith("@") or len(plain.split()) in (5, 6):
         placed = {"cron": plain}
     else:

@@ -46,6 +46,7 @@ def with_jobs(
             # A nursery would put it into a group.
             return wrong
 
+    # A reading command must leave no journal behind where no gateway ever ran.
     result = with_journal(config_path, main, connect=connect, create=True, dry_run=not change)
     if isinstance(result, click.ClickException):
         raise result

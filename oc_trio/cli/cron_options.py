@@ -231,6 +231,7 @@ def job_of(options: Mapping[str, Any], timing: "Timing", *, disabled: bool) -> "
     # A reminder that comes late is better than none; a digest that comes late is out of date.
     missed = options["missed"] or ("once" if isinstance(timing, Once) else "skip")
     return ScheduledJob(
+        # The first words of what it says: enough for people to know it by.
         id=options["name"] or " ".join((prompt or text).split()[:4]) or "job",
         timing=timing,
         target=options["target"] or "",
@@ -273,6 +274,7 @@ def changed_job(job: "ScheduledJob", options: Mapping[str, Any], timing: "Timing
         changes["conversation"] = conversation
     if options["missed"]:
         changes["missed"] = Missed(options["missed"])
+    # Who moves a job from nine to ten means ten in its own time zone, not in UTC.
     if isinstance(timing, Expression) and isinstance(job.timing, Expression) and not options["tz"]:
         changes["timing"] = evolve(timing, timezone=job.timing.timezone)
     elif timing is not None:

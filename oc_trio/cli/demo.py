@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from oc_trio.sandbox.demo import Demo
     from oc_trio.sandbox.world import World
 
+# Mattermost's own, which people have bookmarked.
 PORT = 8065
 KEY_VARIABLE = "OPENAI_API_KEY"
 # Everything is on this machine: a demo that is not up by then has hung.

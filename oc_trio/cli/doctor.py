@@ -43,6 +43,7 @@ _WIDTH = 8
     "--hold",
     "hold_seconds",
     type=click.FloatRange(0, 3600),
+    # Longer than the 60 s after which nginx and its like close a connection on which nothing is said.
     default=90.0,
     show_default=True,
     metavar="SECONDS",

@@ -345,6 +345,7 @@ class _Setup:
         # Whoever is here has agreed to replace what was there.
         has_old = any(os.path.lexists(path) for path in (self.options.output, *files.to_write))
         is_secret = starter.provider is not None and secrets_in(starter.provider.base_url)
+        # Last, so that a start never finds a configuration whose secrets are not there yet.
         new.append(NewFile(self.options.output, starter_text(starter), _SECRET_MODE if is_secret else _CONFIG_MODE))
         try:
             write_new_files(new, overwrite=has_old)

@@ -23,6 +23,7 @@ from oc_trio.runtime.operator.setup.model_servers import (
 )
 
 _OWN_NAME = "local"
+# Names in one line, and choices below each other: what is longer scrolls out of sight.
 _MOST_LISTED = 20
 _MOST_OFFERED = 12
 

@@ -29,6 +29,7 @@ def write_new_files(files: Sequence[NewFile], *, overwrite: bool = False) -> Non
     is_complete = False
     try:
         for file in files:
+            # Beside the file, since a rename is atomic only within one file system.
             draft = file.path.with_name(f".{file.path.name}.{secrets.token_hex(4)}")
             drafts.append((draft, file))
             _write(draft, file)

@@ -32,6 +32,7 @@ def command(config_path: str | None) -> None:
     )
     from oc_trio.runtime.process.start import prepare
 
+    # The first that fits counts, so that StoreUnusable is before the StoreError that it is, too.
     codes: list[tuple[type[OcTrioError], int]] = [
         (ConfigError, EX_CONFIG),
         (MattermostRejected, EX_NOPERM),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from oc_trio.store.sessions import SessionRow
     from oc_trio.store.store import Store
 
+# Bounds what is read of a conversation that was never reset.
 _ENTRIES = 1000
 
 

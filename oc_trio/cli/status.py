@@ -50,6 +50,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         elif others is not None:
             click.echo(harmless("\n".join(membership_lines(others))))
         if others is not None:
+            # 0 says that the bot is served, by whichever machine.
             sys.exit(0 if any(lease["holder"] for lease in others["leases"]) else EX_FAILED)
         # A gateway that does not run because of its configuration: that is the mistake to mend.
         sys.exit(EX_CONFIG if problems and refusal.exit_code == EX_UNAVAILABLE else refusal.exit_code)

@@ -43,6 +43,7 @@ class MembershipStatus:
         age = now - self.read_at
 
         def lag(left_ms: int) -> float:
+            # A renewal makes the lease as long as it can be: what it lacks now is the time since.
             return round(LEASE_SECONDS - left_ms / 1000 + age, 1)
 
         return {

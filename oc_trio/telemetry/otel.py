@@ -42,6 +42,7 @@ METRICS_SECONDS = 60.0
 FLUSH_SECONDS = 3.0
 # Spans that wait; a turn has some ten. More are dropped and counted.
 QUEUE = 4096
+# As OTEL_BSP_MAX_EXPORT_BATCH_SIZE where it is not set.
 _BATCH = 512
 _SHOWN = 300
 _LIBRARY = "opentelemetry"

@@ -15,6 +15,7 @@ from oc_trio.core.text import clean
 LONGEST = 50_000  # characters of one value: a traceback is shorter, a model's answer may not be
 # Levels of a value in a line of the log; nobody reads deeper, and one that contains itself has to end.
 DEEPEST = 20
+# Up to here the tests below cost less than what they save.
 _SHORT = 100
 _LARGEST = 2**63  # larger integers lose digits in readers of JSON logs
 # C0 and C1, line separators, and the marks that turn the direction of text.
