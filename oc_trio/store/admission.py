@@ -221,6 +221,12 @@ class Admissions:
     async def admit(self, admission: Admission) -> AdmissionResult:
         return await self._engine.run(lambda tx: admit(tx, admission))
 
+    async def admit_soon(self, admission: Admission, seconds: float) -> AdmissionResult:
+        """As `admit`, for who answers a caller: raises StoreError where it has not begun after `seconds`, and then it
+        never will. One that has begun is waited for.
+        """
+        return await self._engine.run_soon(lambda tx: admit(tx, admission), seconds)
+
     async def record_unaddressed(
         self, items: Sequence[Admission], contexts: Mapping[str, ContextPost], limit: int
     ) -> tuple[bool, ...]:

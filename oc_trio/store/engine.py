@@ -167,6 +167,14 @@ class Engine(Protocol):
 
     async def run(self, work: Callable[[Tx], T], fence: Fence | None = None) -> T: ...
 
+    async def run_soon(self, work: Callable[[Tx], T], seconds: float, fence: Fence | None = None) -> T:
+        """As `run`, but raises StoreError where the transaction has not begun after `seconds`, and then it never will.
+
+        One that has begun is waited for however long it takes: only its end says whether it was committed. A deadline
+        around `run` would leave that open.
+        """
+        ...
+
     async def run_unlocked(self, work: Callable[[], T]) -> T:
         """Runs blocking `work` outside any transaction, while others go on: backups and integrity checks."""
         ...

@@ -62,5 +62,8 @@ class FencedEngine:
     async def run(self, work: Callable[[Tx], T], fence: Fence | None = None) -> T:
         return await self._engine.run(work, fence or self._fence)
 
+    async def run_soon(self, work: Callable[[Tx], T], seconds: float, fence: Fence | None = None) -> T:
+        return await self._engine.run_soon(work, seconds, fence or self._fence)
+
     async def run_unlocked(self, work: Callable[[], T]) -> T:
         return await self._engine.run_unlocked(work)

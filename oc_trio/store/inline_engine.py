@@ -38,6 +38,9 @@ class InlineEngine:
         value: T = result.unwrap()
         return value
 
+    async def run_soon(self, work: Callable[[Tx], T], seconds: float, fence: Fence | None = None) -> T:
+        return await self.run(work, fence)  # it begins at once
+
     async def run_unlocked(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.checkpoint()
         try:

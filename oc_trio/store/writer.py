@@ -5,6 +5,7 @@ other; on PostgreSQL those of other processes run at the same time.
 """
 
 import queue
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,6 +39,24 @@ class _Job:
         self.result: Outcome[Any] | None = None
 
 
+class _Begin:
+    """Whether a transaction begins or is given up: what is asked for first, in whichever thread, is so for good."""
+
+    __slots__ = ("_decided", "_has_begun")
+
+    def __init__(self) -> None:
+        self._decided = threading.Lock()
+        self._has_begun = False
+
+    def begin(self) -> bool:
+        """Called by the writer's thread, again for each try."""
+        self._has_begun = self._has_begun or self._decided.acquire(blocking=False)
+        return self._has_begun
+
+    def give_up(self) -> bool:
+        return self._decided.acquire(blocking=False)
+
+
 class WriterEngine:
     """See `engine.Engine`; made by `open_writer`."""
 
@@ -58,6 +77,27 @@ class WriterEngine:
         return self._driver
 
     async def run(self, work: Callable[[Tx], T], fence: Fence | None = None) -> T:
+        job = _Job(work, fence)
+        await self._end_of(job)
+        assert job.result is not None
+        result: T = job.result.unwrap()
+        return result
+
+    async def run_soon(self, work: Callable[[Tx], T], seconds: float, fence: Fence | None = None) -> T:
+        start = _Begin()
+        job = _Job(lambda tx: work(tx) if start.begin() else None, fence)
+        with trio.move_on_after(seconds):
+            await self._end_of(job)
+        if not job.done.is_set():
+            if start.give_up():
+                raise StoreError(f"the journal did not begin within {seconds:g} s")
+            await job.done.wait()
+        assert job.result is not None
+        result: T = job.result.unwrap()
+        return result
+
+    async def _end_of(self, job: _Job) -> None:
+        """Queue the job and wait until it has ended."""
         await trio.lowlevel.checkpoint_if_cancelled()  # cancelled here: the transaction never begins
         try:
             self._slots.acquire_nowait()
@@ -66,14 +106,10 @@ class WriterEngine:
         if self._closed:
             self._slots.release()
             raise StoreError("the store is closed")
-        job = _Job(work, fence)
         # Kept here too: if the thread dies, `_stop` fails those that it never reached.
         self._pending.add(job)
         self._jobs.put(job)
         await job.done.wait()  # cancelled here: the transaction still runs
-        assert job.result is not None
-        result: T = job.result.unwrap()
-        return result
 
     async def run_unlocked(self, work: Callable[[], T]) -> T:
         # A limiter of its own each time: what others do in Trio's default threads must not hold up the journal.

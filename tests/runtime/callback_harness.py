@@ -8,6 +8,7 @@ import random
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,6 +87,8 @@ class CallbackHarness:
     square: records.ChannelRecord
     loaded: Loaded
     database: sqlite3.Connection
+    # Opened in the place of `database`, with the writer's thread of a real gateway.
+    journal: Path | None = None
     metrics: Metrics = field(factory=Metrics)
     admitted: list[tuple[InboundMessage, ChatCommand | None]] = field(factory=list)
     answers: list[IntegrationResponse] = field(factory=list)
@@ -170,7 +173,7 @@ class CallbackHarness:
         """The account is up: one run of the gateway."""
         async with AsyncExitStack() as stack:
             self.stack = stack
-            self.store = await stack.enter_async_context(open_store(self.database))
+            self.store = await stack.enter_async_context(open_store(self.journal or self.database))
             budget = RateBudget(RatePolicy(rate=1000.0, burst=1000.0))
             transport = SandboxTransport(self.world)
             server = await stack.enter_async_context(

@@ -131,11 +131,11 @@ class IgnoresJournalErrors(Admissions):
 class AdmitsCallsTwice(Admissions):
     """A call that is delivered twice is admitted twice."""
 
-    async def admit(self, admission: Admission) -> AdmissionResult:
-        admitted = await super().admit(admission)
+    async def admit_soon(self, admission: Admission, seconds: float) -> AdmissionResult:
+        admitted = await super().admit_soon(admission, seconds)
         if admitted.fresh or admission.source not in (Source.BUTTON, Source.COMMAND):
             return admitted
-        return await super().admit(evolve(admission, trigger=f"{admission.trigger}:{admission.at}"))
+        return await super().admit_soon(evolve(admission, trigger=f"{admission.trigger}:{admission.at}"), seconds)
 
 
 class SeenByAnyAccount(Admissions):

@@ -1,12 +1,14 @@
 """Hooks against the sandbox: runs, wakes, deliveries, and what the same key twice means."""
 
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from attrs import define, evolve
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from oc_trio.callbacks.app import build_app
 from oc_trio.callbacks.endpoints import HookEndpoint
@@ -23,6 +25,7 @@ from oc_trio.runtime.handlers.hooks import HookDelivery, HookHandler, HookTarget
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.store.admission import Admissions
 from oc_trio.store.context import Context
+from oc_trio.store.engine import Tx
 from tests.logbook import Logbook
 from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 from tests.runtime.harness import Harness
@@ -137,6 +140,76 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
         assert (await caller.post("wake", event, key="d"))[0] == 202
         rows = await callbacks.store.context.take(key, services.clock.now_ms())  # type: ignore[arg-type]
         assert [json.loads(row)["text"] for row in rows] == ["disk full"]
+
+
+async def post_run(caller: Caller, key: str, answers: list[int]) -> None:
+    body = {"message": "go", "to": f"channel:{caller.callbacks.square.id}"}
+    answers.append((await caller.post("agent", body, key=key))[0])
+
+
+def stall(callbacks: CallbackHarness, nursery: trio.Nursery, gate: threading.Event) -> trio.Event:
+    """Have the journal's thread wait for `gate` in a transaction; what is returned is set once it does."""
+    has_begun, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+    def wait(_: Tx) -> None:
+        token.run_sync_soon(has_begun.set)
+        gate.wait(20)
+
+    nursery.start_soon(callbacks.store._engine.run, wait)
+    return has_begun
+
+
+async def test_what_a_stalled_journal_refuses_is_never_answered(
+    tmp_path: Path, mock_clock: MockClock, logbook: Logbook
+) -> None:
+    """The caller reads 503 after 10 s, and the hook is neither taken in later nor at the next start; repeated, it is
+    taken in once.
+    """
+    callbacks, stalled, answers = callback_harness(), threading.Event(), list[int]()
+    callbacks.journal = tmp_path / "journal.sqlite3"
+    async with callbacks.running(), trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        await callbacks.registered()
+        await stall(callbacks, nursery, stalled).wait()
+        nursery.start_soon(post_run, caller, "k", answers)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(9)
+        await wait_all_tasks_blocked()
+        assert answers == []
+        mock_clock.jump(1)
+        await wait_all_tasks_blocked()
+        assert answers == [503]
+        assert "did not begin within 10 s" in logbook.find("callback failed")[0]["problem"]
+        stalled.set()
+    async with callbacks.running(), trio.open_nursery() as nursery:
+        assert await callbacks.store.obligations.open_for(MAIN) == ()
+        assert callbacks.admitted == []
+        await post_run(await start(callbacks, nursery), "k", answers)
+        assert answers == [503, 202]
+        assert len(callbacks.admitted) == 1
+
+
+async def test_what_the_journal_has_begun_to_write_is_waited_for(tmp_path: Path, mock_clock: MockClock) -> None:
+    """A commit that takes 25 s is no refusal: the caller reads 202, and the turn begins at once."""
+    callbacks, gates, answers = callback_harness(), (threading.Event(), threading.Event()), list[int]()
+    callbacks.journal = tmp_path / "journal.sqlite3"
+    async with callbacks.running(), trio.open_nursery() as nursery:
+        caller = await start(callbacks, nursery)
+        await callbacks.registered()
+        await stall(callbacks, nursery, gates[0]).wait()
+        nursery.start_soon(post_run, caller, "k", answers)
+        await wait_all_tasks_blocked()
+        # In the same commit as the hook, behind it.
+        has_begun = stall(callbacks, nursery, gates[1])
+        await wait_all_tasks_blocked()
+        gates[0].set()
+        await has_begun.wait()
+        mock_clock.jump(25)
+        await wait_all_tasks_blocked()
+        assert answers == []
+        gates[1].set()
+    assert answers == [202]
+    assert len(callbacks.admitted) == 1
 
 
 async def test_a_delivery_is_posted_once(autojump_clock: MockClock) -> None:

@@ -446,16 +446,16 @@ async def test_a_journal_that_is_away_refuses_and_what_was_accepted_waits_for_it
     """Nothing is answered as received that is in no journal; what was, is tried until the journal takes it."""
     async with two_processes(callback_harness()) as two:
         await two.callbacks.execute("/oc_new")
-        real = Admissions.admit
+        real = Admissions.admit_soon
 
         async def away(*_: Any, **_options: Any) -> Any:
             raise StoreError("away")
 
-        monkeypatch.setattr(Admissions, "admit", away)
+        monkeypatch.setattr(Admissions, "admit_soon", away)
         async with two.serving():
             await trio.sleep(10)
             assert two.callbacks.admitted == []
-            monkeypatch.setattr(Admissions, "admit", real)
+            monkeypatch.setattr(Admissions, "admit_soon", real)
             await trio.sleep(30)
         assert [message.text for message, _ in two.callbacks.admitted] == ["/new"]
         assert len(logbook.find("a relayed request waits for the journal")) == 1
