@@ -59,11 +59,8 @@ class Sessions:
 
     _engine: Engine
 
-    async def touch(
-        self, key: SessionKey, account: AccountId, channel: ChannelId, root: str, agent: AgentId, at: int
-    ) -> SessionRow:
+    async def touch(self, use: SessionUse) -> SessionRow:
         """Creates the session or updates its time of use and its agent; account, channel and root never change."""
-        use = SessionUse(key, account, channel, root, agent, at)
         return await self._engine.run(lambda tx: touch(tx, use))
 
     async def get(self, key: SessionKey) -> SessionRow | None:

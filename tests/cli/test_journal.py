@@ -17,6 +17,7 @@ from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AccountId, AgentId, ChannelId, OutboxId, PostId, SessionKey, TurnId, UserId
 from oc_trio.runtime.process.locations import JOURNAL
 from oc_trio.store.admission import Admission
+from oc_trio.store.sessions import SessionUse
 from oc_trio.store.store import Store, open_store
 from oc_trio.store.turns import Turn
 
@@ -41,7 +42,7 @@ async def _fill(location: Path) -> None:
         await _see(store, "asked", "admit", "mention")
         await _see(store, "passed", "ignore", "no_mention")
         owed = (await store.obligations.open_for(MAIN))[0]
-        await store.sessions.touch(SESSION, MAIN, TOWN, "", AgentId("main"), NOON + 2000)
+        await store.sessions.touch(SessionUse(SESSION, MAIN, TOWN, "", AgentId("main"), NOON + 2000))
         turn = Turn(TurnId("turn1"), MAIN, SESSION, TOWN, "")
         await store.turns.begin(turn, [owed.id], NOON + 2000)
         entry = json.dumps({"role": "user", "text": "hello", "calls": []})

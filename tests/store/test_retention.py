@@ -5,6 +5,7 @@ from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AgentId, OutboxId, TurnId
 from oc_trio.store.admission import IGNORE
 from oc_trio.store.retention import CHUNK, Retention
+from oc_trio.store.sessions import SessionUse
 from oc_trio.store.store import Store
 from tests.store.rows import ACCOUNT, ANNA, BERT, ROOT, SESSION, TOWN, admission, outgoing, post, turn
 
@@ -13,7 +14,7 @@ LONG = 10**14  # years after everything that the tests write
 
 async def fill(store: Store) -> None:
     """One ended and one open thing of every kind."""
-    await store.sessions.touch(SESSION, ACCOUNT, TOWN, "root", AgentId("main"), 1)
+    await store.sessions.touch(SessionUse(SESSION, ACCOUNT, TOWN, "root", AgentId("main"), 1))
     for number, name in enumerate(("done", "open")):
         admitted = await store.admission.admit(admission(name))
         assert admitted.obligation is not None

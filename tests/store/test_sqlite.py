@@ -8,6 +8,7 @@ import trio
 
 from oc_trio.errors import StoreError, StoreUnusable
 from oc_trio.ids import AgentId, ChannelId
+from oc_trio.store.sessions import SessionUse
 from oc_trio.store.sqlite import SqliteDriver
 from oc_trio.store.store import open_store
 from tests.store.rows import ACCOUNT, SESSION, admission
@@ -81,7 +82,7 @@ async def test_damage_below_sqlites_notice(tmp_path: Path, damage: str, problem:
     """A row that can't be read and a table that is gone last as well; what the row holds is not quoted."""
     path = tmp_path / "journal"
     async with open_store(path) as store:
-        await store.sessions.touch(SESSION, ACCOUNT, ChannelId("town"), "", AgentId("main"), 1)
+        await store.sessions.touch(SessionUse(SESSION, ACCOUNT, ChannelId("town"), "", AgentId("main"), 1))
     with closing(sqlite3.connect(path)) as other, other:
         other.execute(damage)
     async with open_store(path) as store:

@@ -33,7 +33,7 @@ async def test_an_unfinished_turn_keeps_what_it_did(store: Store) -> None:
 
 async def test_a_turn_is_rewritten(store: Store) -> None:
     """What it did is told anew, in the generation that it began in."""
-    await store.sessions.touch(SESSION, ACCOUNT, TOWN, "root", AgentId("main"), 1)
+    await store.sessions.touch(SessionUse(SESSION, ACCOUNT, TOWN, "root", AgentId("main"), 1))
     await store.transcripts.append(SESSION, T1, ["asked", "call"], 10)
     await store.sessions.reset(SESSION, 20)
 
@@ -48,7 +48,7 @@ async def test_a_turn_is_rewritten(store: Store) -> None:
 
 async def test_a_turn_stays_in_the_generation_it_began_in(store: Store) -> None:
     """What a turn says after its session was reset doesn't leak into the new conversation."""
-    await store.sessions.touch(SESSION, ACCOUNT, TOWN, "root", AgentId("main"), 1)
+    await store.sessions.touch(SessionUse(SESSION, ACCOUNT, TOWN, "root", AgentId("main"), 1))
     await store.transcripts.append(SESSION, T1, ["before"], 10)
     await store.sessions.reset(SESSION, 20)
 

@@ -34,7 +34,7 @@ from oc_trio.runtime.inbound.admission import build_admission
 from oc_trio.runtime.inbound.request_admission import ADMIT_SECONDS, RequestAdmission
 from oc_trio.runtime.people import Caller
 from oc_trio.store.admission import CONTEXT
-from oc_trio.store.sessions import SessionRow
+from oc_trio.store.sessions import SessionRow, SessionUse
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="hooks")
@@ -144,7 +144,8 @@ async def _run_agent(account: HookTarget, hook: AgentHook, trigger: str) -> None
     # Before the message is admitted: its turn may begin at once.
     if hook.model or hook.thinking:
         settings = SessionSettings(model=hook.model, thinking=hook.thinking)
-        await services.store.sessions.touch(session, services.account, channel.id, root, agent, services.clock.now_ms())
+        use = SessionUse(session, services.account, channel.id, root, agent, services.clock.now_ms())
+        await services.store.sessions.touch(use)
         await services.store.sessions.set_settings(session, settings.to_json())
     await requests.admit(message, reason="hook")
 

@@ -26,6 +26,7 @@ from oc_trio.runtime.agents import DEFAULT_MODEL, SessionSettings
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.conversation.settings import channel_session, load_settings, own_settings, queue_rules
 from oc_trio.runtime.services import AccountServices
+from oc_trio.store.sessions import SessionUse
 
 _ABOUT = {
     "status": "what this conversation is doing",
@@ -204,7 +205,7 @@ class CommandExecutor:
     async def _save(self, message: InboundMessage, settings: SessionSettings) -> None:
         services = self.services
         # The row may not exist: a command can be the first message of a conversation.
-        await services.store.sessions.touch(
+        use = SessionUse(
             message.session,
             services.account,
             message.channel_id,
@@ -212,4 +213,5 @@ class CommandExecutor:
             message.agent,
             services.clock.now_ms(),
         )
+        await services.store.sessions.touch(use)
         await services.store.sessions.set_settings(message.session, settings.to_json())

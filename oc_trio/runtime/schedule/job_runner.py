@@ -26,6 +26,7 @@ from oc_trio.runtime.delivery.targets import Place
 from oc_trio.runtime.error_boundary import DEFECT
 from oc_trio.runtime.inbound.request_admission import RequestAdmission
 from oc_trio.runtime.people import Caller
+from oc_trio.store.sessions import SessionUse
 from oc_trio.telemetry.log import get_logger
 
 T = TypeVar("T")
@@ -134,7 +135,8 @@ class JobRunner:
         known = await services.store.sessions.settings(session)
         wanted = SessionSettings(model=job.model, thinking=job.thinking).to_json()
         if known != wanted:
-            await services.store.sessions.touch(session, services.account, channel_id, "", agent, now)
+            use = SessionUse(session, services.account, channel_id, "", agent, now)
+            await services.store.sessions.touch(use)
             await services.store.sessions.set_settings(session, wanted)
         if not job.conversation:
             await services.store.sessions.reset(session, now)

@@ -26,6 +26,7 @@ from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from oc_trio.store.admission import Admissions
 from oc_trio.store.context import Context
 from oc_trio.store.engine import Tx
+from oc_trio.store.sessions import SessionUse
 from tests.logbook import Logbook
 from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness
 from tests.runtime.harness import Harness
@@ -106,7 +107,7 @@ async def test_a_wake_goes_to_the_last_conversation(autojump_clock: MockClock) -
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         key, services = "agent:main:x", callbacks.requests.services
-        await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+        await callbacks.store.sessions.touch(SessionUse(key, MAIN, callbacks.square.id, "", AgentId("main"), 5))  # type: ignore[arg-type]
         assert (await caller.post("wake", {"text": "backup done"}))[0] == 202
         ((message, _),) = callbacks.admitted
         assert (message.text, message.session, message.is_marked) == ("[Event] backup done", key, True)
@@ -126,7 +127,7 @@ async def test_an_event_outlives_a_journal_that_fails_in_between(
     async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
         caller = await start(callbacks, nursery)
         key, services = "agent:main:x", callbacks.requests.services
-        await callbacks.store.sessions.touch(key, MAIN, callbacks.square.id, "", AgentId("main"), 5)  # type: ignore[arg-type]
+        await callbacks.store.sessions.touch(SessionUse(key, MAIN, callbacks.square.id, "", AgentId("main"), 5))  # type: ignore[arg-type]
         event = {"text": "disk full", "mode": "next-heartbeat"}
 
         async def full(*_: object) -> None:

@@ -51,6 +51,7 @@ from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from oc_trio.store.admission import Admissions
 from oc_trio.store.relayed import Relayed
+from oc_trio.store.sessions import SessionUse
 from oc_trio.telemetry.health import Health
 from tests.logbook import Logbook
 from tests.runtime.callback_harness import MAIN, CallbackHarness, callback_harness, now_ms
@@ -587,7 +588,7 @@ async def test_an_operator_stops_a_conversation_of_another_process(autojump_cloc
         ).by_name()
         for key in ("running", "idle"):
             await two.callbacks.store.sessions.touch(
-                SessionKey(key), MAIN, ChannelId(two.callbacks.square.id), "", AgentId("main"), 1
+                SessionUse(SessionKey(key), MAIN, ChannelId(two.callbacks.square.id), "", AgentId("main"), 1)
             )
         with pytest.raises(ActionRefused, match="nothing was stopped: try again"):
             await actions["stop"]({"session": "running"})
