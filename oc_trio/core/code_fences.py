@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}|~{3,})(?P<info>[^\r\n]*)")
+_MARKS = ("```", "~~~")  # every fence has one of them
 _TICKS = re.compile(r"`+")
 _TICKS_OR_ESCAPE = re.compile(r"\\.|`+")
 # A fence after a list or quote marker belongs to that container, so it may end before its closing line.
@@ -52,6 +53,9 @@ def opened_by(line: str) -> CodeFence | None:
 
 def fence_after(text: str, fence: CodeFence | None = None) -> CodeFence | None:
     """The fence that is still open at the end of `text`; `fence` was open at its start."""
+    # Most texts have none, and finding that out line by line takes many times as long.
+    if fence is None and not any(mark in text for mark in _MARKS):
+        return None
     for _, line in _lines(text):
         fence = _next_fence(line, fence)
     return fence

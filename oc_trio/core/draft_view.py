@@ -221,6 +221,8 @@ class DraftView:
         In mode `partial` people have read those messages in the draft, so they must not disappear. In every mode the
         messages from before a restart are added, because the resumed agent does not know that they were only a draft.
         """
+        if not self.messages:
+            return final_text
         squeezed = "".join(final_text.split())
         if not squeezed and not self.earlier_messages:
             return final_text

@@ -12,8 +12,11 @@ _NAMES = "think|thinking|thought|reasoning"
 _TAG = re.compile(rf"<\s{{0,3}}(?P<close>/?)\s{{0,3}}(?:{_NAMES})\b[^<>\n]{{0,80}}>", re.IGNORECASE)
 # The beginning of a tag at the very end of a text that is still being streamed.
 _TAG_BEGUN = re.compile(r"<\s{0,3}/?\s{0,3}[a-z]{0,9}\Z", re.IGNORECASE)
+_LONGEST_BEGUN = 17  # characters of such a beginning
 # A quote at the very end that may become one of reasoning.
 _QUOTE_BEGUN = re.compile(r"(?:\A|\n)\s{0,3}>[>\s]*[*_]{0,3}(?P<word>[a-z]*)\s*\Z", re.IGNORECASE)
+# All that may follow the last `>` of such a quote.
+_QUOTE_REST = re.compile(r"[\sa-z*_]*", re.IGNORECASE)
 _HINTS = ("reasoning", "thinking")
 _QUOTED = re.compile(r"\s{0,3}>[>\s]*[*_]{0,3}(?:reasoning\s*:|thinking\b)", re.IGNORECASE)
 _LABEL = re.compile(r"\s*[*_]{0,3}(?:reasoning\s*:|thinking(?:…|\.\.\.|:)?)[*_]{0,3}\s*", re.IGNORECASE)
@@ -26,10 +29,15 @@ def without_reasoning(text: str, *, streaming: bool = False) -> str:
     While `streaming`, an incomplete tag or quote at the end is held back too, since it may turn out to be reasoning.
     """
     kept = _without_tags(text)
-    if streaming and (begun := _TAG_BEGUN.search(kept)) and _may_be_tag(begun[0]):
-        kept = kept[: begun.start()]
-    if streaming and (quote := _QUOTE_BEGUN.search(kept)) and _may_be_label(quote["word"]):
-        kept = kept[: quote.start()]
+    if streaming:
+        # Only the end is looked at: this is done for the whole text whenever a draft is written.
+        begun = _TAG_BEGUN.search(kept, max(0, len(kept) - _LONGEST_BEGUN))
+        if begun is not None and _may_be_tag(begun[0]):
+            kept = kept[: begun.start()]
+        last = kept.rfind(">")
+        may_be_quote = last >= 0 and _QUOTE_REST.fullmatch(kept, last + 1) is not None
+        if may_be_quote and (quote := _QUOTE_BEGUN.search(kept)) and _may_be_label(quote["word"]):
+            kept = kept[: quote.start()]
     kept = _without_blocks(kept)
     return kept if kept == text else kept.strip()
 

@@ -74,6 +74,8 @@ def header_after(text: str, header: str = "", fence: CodeFence | None = None) ->
 
     `header` and `fence` are those open at its start. Tables inside fenced code don't count.
     """
+    if not header and "|" not in text:
+        return ""
     above = ""
     for at, line in enumerate(text.split("\n")):
         if fence is not None:

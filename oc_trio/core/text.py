@@ -16,7 +16,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 def clean(text: str) -> str:
     """`text` without NUL, and with U+FFFD in place of each lone surrogate. Clean text is returned as it is."""
     # The common case needs no pattern; this runs for every piece of every stream.
-    if text.isascii() and "\0" not in text:
+    if is_clean(text):
         return text
     return _UNCLEAN.sub(lambda match: "" if match[0] == "\0" else REPLACEMENT, text)
 
@@ -51,7 +51,13 @@ def joined(text: str) -> str:
 
 def is_clean(text: str) -> bool:
     """Whether `clean` would change nothing."""
-    return _UNCLEAN.search(text) is None
+    # Only surrogates can't be encoded. A pattern would take ten times as long to look at each character.
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return False
+    return "\0" not in text
 
 
 def clean_value(value: Any) -> Any:

@@ -149,7 +149,8 @@ class Previewer:
 
     async def finish(self) -> None:
         """Seal the complete blocks after the agent's final event. `run` has ended. May be cancelled and repeated."""
-        while not self._is_blocked and len(self.view.visible().sealed) > self._sealed:
+        # The view's, and not what is visible: that would prepare the text of the answer as well.
+        while not self._is_blocked and len(self.view.sealed) > self._sealed:
             await self._publish(self.view.sealed[self._sealed])
 
     async def _publish(self, block: Block) -> None:
