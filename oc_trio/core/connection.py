@@ -182,7 +182,7 @@ def _numbered(state: ConnectionState, received: Input) -> Step:
     if state.resume is None or event.seq != state.resume.next_seq:
         # Nothing is lost yet: on a resume the server replays its last 128 events from the number we expected.
         return _retry(state, "sequence_gap")
-    counted = evolve(state, resume=evolve(state.resume, next_seq=event.seq + 1))
+    counted = evolve(state, resume=ResumePoint(state.resume.connection_id, event.seq + 1))
     return counted, (Admit(),) if event.readable else ()
 
 

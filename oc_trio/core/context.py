@@ -82,10 +82,15 @@ def remember(entries: tuple[HistoryEntry, ...], new: HistoryEntry, policy: Conte
     """The history with one more entry, without the oldest beyond the limit; an entry replaces that of the same post."""
     if policy.limit == 0:
         return ()
-    clipped = evolve(new, text=_clip(new.text, policy.max_chars))
+    clipped = clip_entry(new, policy)
     # Sorted again, since an edit keeps the time of its post and catch-up brings posts late.
     kept = [entry for entry in entries if entry.post_id != new.post_id]
     return tuple(sorted((*kept, clipped), key=lambda entry: (entry.at, entry.post_id)))[-policy.limit :]
+
+
+def clip_entry(entry: HistoryEntry, policy: ContextPolicy) -> HistoryEntry:
+    """An entry as it is kept: with a text of limited length."""
+    return entry if len(entry.text) <= policy.max_chars else evolve(entry, text=_clip(entry.text, policy.max_chars))
 
 
 def visible(

@@ -6,6 +6,7 @@ Field facts: tests/contract/wire, recorded from a Mattermost 11 server. What is 
 
 from collections.abc import Callable
 
+from oc_trio.core.decode_posted import decode_posted
 from oc_trio.core.events import (
     ActionReply,
     ChannelAppeared,
@@ -42,6 +43,9 @@ def decode_frame(text: str) -> Frame:
     An event that no part of the gateway acts on becomes `Unhandled(name)`. A known event with unreadable content raises
     PayloadError with `seq` set: skip it. Without `seq` the sequence is lost: close the connection.
     """
+    # Most frames by far.
+    if (posted := decode_posted(text)) is not None:
+        return posted
     envelope = Fields.parse(text, "frame")
     # Only replies to actions have no event name.
     if not envelope.has("event"):

@@ -158,8 +158,12 @@ def spoken_text(inbound: Inbound, rules: ChatRules) -> str:
 
     A bare mention stays; "" means that the post has only files.
     """
-    text = agent_text(inbound.post.message, inbound.bot.username)
-    if rules.chatmode is ChatMode.ONCHAR and not inbound.chat.is_direct:
+    return without_prefix(agent_text(inbound.post.message, inbound.bot.username), inbound.chat, rules)
+
+
+def without_prefix(text: str, chat: Chat, rules: ChatRules) -> str:
+    """A text without the prefix that calls the bot in mode `onchar`; a bare prefix stays."""
+    if rules.chatmode is ChatMode.ONCHAR and not chat.is_direct:
         return strip_prefix(text, rules.prefixes) or text
     return text
 

@@ -80,6 +80,11 @@ def read_lenient_object(text: str | bytes, max_depth: int = MAX_DEPTH_LENIENT) -
     return _object(read_lenient(text, max_depth))
 
 
+def needs_no_mending(text: str, max_depth: int = MAX_DEPTH_LENIENT) -> bool:
+    """Whether `read_lenient` would read a text as it is, if its syntax is JSON's."""
+    return (text.isascii() or is_clean(text)) and not _has_bad_escapes(text) and not _is_deeper_than(text, max_depth)
+
+
 def checked_value(value: Any, max_depth: int = MAX_DEPTH_LENIENT) -> Any:
     """A cleaned copy of a value that another library has parsed: what `read_lenient` would have returned.
 
@@ -150,9 +155,12 @@ def has_more_values(value: Any, most: int) -> bool:
 
 
 def _repair_escapes(text: str) -> str:
-    if "\\ud" not in text and "\\uD" not in text and "\\u0000" not in text:
-        return text
-    return _ESCAPE.sub(_repaired_escape, text)
+    return _ESCAPE.sub(_repaired_escape, text) if _has_bad_escapes(text) else text
+
+
+def _has_bad_escapes(text: str) -> bool:
+    """Whether there may be a surrogate or NUL among the escapes."""
+    return "\\u" in text and ("\\ud" in text or "\\uD" in text or "\\u0000" in text)
 
 
 def _repaired_escape(match: re.Match[str]) -> str:

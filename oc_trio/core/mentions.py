@@ -49,6 +49,8 @@ def strip_mention(text: str, username: str) -> str:
     Leading lines with nothing but the mention are removed, and trailing blank lines.
     """
     spans = list(_mentions(text, username))
+    if not spans:
+        return text
     lines: list[str] = []
     offset, at, has_words = 0, 0, False
     for line in text.split("\n"):
@@ -61,7 +63,7 @@ def strip_mention(text: str, username: str) -> str:
             lines.append(kept)
             has_words = has_words or bool(kept.strip())
         offset += len(line) + 1
-    return _LEADING_BLANK_LINES.sub("", "\n".join(lines)).rstrip() if spans else text
+    return _LEADING_BLANK_LINES.sub("", "\n".join(lines)).rstrip()
 
 
 def agent_text(text: str, username: str) -> str:
@@ -74,6 +76,8 @@ def agent_text(text: str, username: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether nothing is visible: only white space, control, format and combining characters."""
+    if text[:1].isalnum():  # nearly every text
+        return False
     return all(char.isspace() or unicodedata.category(char)[0] in "CM" for char in text)
 
 

@@ -69,12 +69,15 @@ class People:
             return Chat(channel_id, event_type)
         return Chat(channel.id, channel.type, channel.team_id)
 
-    def known(self, user_id: UserId, channel_id: ChannelId) -> tuple[Sender, Chat] | None:
-        """A user and a channel as `sender` and `chat` give them, where both are known without asking the server."""
-        user, channel = self.directory.known_user(user_id), self.directory.known_channel(channel_id)
-        if user is None or channel is None:
-            return None
-        return self._sender_of(user), Chat(channel.id, channel.type, channel.team_id)
+    def known_sender(self, user_id: UserId) -> Sender | None:
+        """A user as `sender` gives them, where they are known without asking the server."""
+        user = self.directory.known_user(user_id)
+        return self._sender_of(user) if user is not None else None
+
+    def known_chat(self, channel_id: ChannelId) -> Chat | None:
+        """A channel as `chat` gives it, where it is known without asking the server."""
+        channel = self.directory.known_channel(channel_id)
+        return Chat(channel.id, channel.type, channel.team_id) if channel is not None else None
 
     async def paired(self, chat: Chat) -> frozenset[UserId]:
         """The users whose pairing counts in `chat`: it opens direct messages only."""

@@ -15,7 +15,7 @@ from oc_trio.store.context import add as add_context
 from oc_trio.store.engine import Engine, Row, Tx, rows_of
 from oc_trio.store.obligations import insert_obligation
 from oc_trio.store.outbox import put
-from oc_trio.store.watermarks import advance
+from oc_trio.store.watermarks import advance, advance_all
 
 ADMIT = "admit"
 CONTEXT = "context"
@@ -202,9 +202,8 @@ def record_unaddressed(
         best = newest.get(key)
         if best is None or (item.create_at, item.trigger) > (best.create_at, best.trigger):
             newest[key] = item
-    # One write for each channel: posts below the newest would not move its watermark anyway.
-    for item in newest.values():
-        advance(tx, item.account, item.channel_id, PostId(item.trigger), item.create_at)
+    # One row for each channel: posts below the newest would not move its watermark anyway.
+    advance_all(tx, [(item.account, item.channel_id, PostId(item.trigger), item.create_at) for item in newest.values()])
     fresh = _insert_all_seen(tx, items)
     # A post that was seen before may be in a turn's prompt by now.
     kept = [contexts[item.trigger] for item, is_fresh in zip(items, fresh) if is_fresh and item.trigger in contexts]

@@ -1,16 +1,17 @@
 """Watermarks: how far each channel has been read, as the greatest (create_at, post id) that was decided about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
 from oc_trio.ids import AccountId, ChannelId, PostId
 from oc_trio.store.claims import Claims, claim
 from oc_trio.store.damage import reading
-from oc_trio.store.engine import Engine, Tx
+from oc_trio.store.engine import Engine, Tx, rows_of
 
 # The longest `catchup.maxAgeHours` that can be configured is 30 days; one more for clocks and overlap.
 _LONGEST_MS = 31 * 24 * 3600 * 1000
+_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
 
 
 @frozen
@@ -24,16 +25,23 @@ class WatermarkRow:
 
 def advance(tx: Tx, account: AccountId, channel: ChannelId, post_id: PostId, create_at: int) -> bool:
     """Moves the watermark forward, never back; the post id orders posts of the same millisecond."""
-    return bool(
-        tx.run(
-            "INSERT INTO watermarks (account, channel_id, post_id, create_at) VALUES (?, ?, ?, ?)"
+    return bool(advance_all(tx, [(account, channel, post_id, create_at)]))
+
+
+def advance_all(tx: Tx, rows: Sequence[tuple[AccountId, ChannelId, PostId, int]]) -> int:
+    """As `advance` for different channels; returns how many moved."""
+    moved = 0
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        moved += tx.run(
+            f"INSERT INTO watermarks (account, channel_id, post_id, create_at) VALUES {rows_of(len(part), 4)}"  # noqa: S608 - placeholders
             " ON CONFLICT (account, channel_id) DO UPDATE"
             " SET post_id = excluded.post_id, create_at = excluded.create_at"
             " WHERE excluded.create_at > watermarks.create_at"
             " OR (excluded.create_at = watermarks.create_at AND excluded.post_id > watermarks.post_id)",
-            *(account, channel, post_id, create_at),
+            *(value for row in part for value in row),
         )
-    )
+    return moved
 
 
 def _began(account: AccountId) -> str:
@@ -72,9 +80,8 @@ class Watermarks:
         """Advances several channels to a time, not to a post, in one transaction."""
 
         def move(tx: Tx) -> None:
-            for channel, at in times.items():
-                # The empty id sorts before every post of that millisecond, so one that is still to come is not skipped.
-                advance(tx, account, channel, PostId(""), at)
+            # The empty id sorts before every post of that millisecond, so one that is still to come is not skipped.
+            advance_all(tx, [(account, channel, PostId(""), at) for channel, at in times.items()])
 
         await self._engine.run(move)
 

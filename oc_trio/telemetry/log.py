@@ -7,7 +7,9 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import partial
 from json import JSONEncoder
 from typing import Any, TextIO, cast
@@ -16,7 +18,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from oc_trio.telemetry.log_tail import LogTail
-from oc_trio.telemetry.printable import plain, printable_event, text_of
+from oc_trio.telemetry.printable import is_plain, plain, printable_event, text_of
 from oc_trio.telemetry.tracebacks import Tracebacks
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -27,6 +29,8 @@ _MASK = "[redacted]"
 _ENCODER = JSONEncoder()
 # Shorter values would blank out ordinary words.
 _SHORTEST_SECRET = 6
+# What `configure` has made, for `lines_together`.
+_written: "_Lines | None" = None
 
 
 class Redactor:
@@ -56,13 +60,14 @@ class Redactor:
         return self.clean(text_of(value))
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> MutableMapping[str, Any]:
-        cleaned = {str(key): plain(value) for key, value in event.items()}
-        texts = [value for value in cleaned.values() if isinstance(value, str)]
-        # Nearly every line: texts only, and no secret in any of them.
-        together = "\n".join(texts)
-        if len(texts) == len(cleaned) and not any(secret in together for secret in self._longest_first):
-            return cleaned
-        return {key: self.clean(value) for key, value in cleaned.items()}
+        texts = [value for value in event.values() if type(value) is str]
+        # Nearly every line: plain texts only, and no secret in any of them.
+        if len(texts) == len(event) and is_plain(together := "\n".join(texts)) and not self._has_secret(together):
+            return event
+        return {str(key): self.clean(plain(value)) for key, value in event.items()}
+
+    def _has_secret(self, text: str) -> bool:
+        return any(secret in text for secret in self._longest_first)
 
 
 class _Lines(io.TextIOBase):
@@ -71,8 +76,34 @@ class _Lines(io.TextIOBase):
     def __init__(self, out: TextIO) -> None:
         super().__init__()
         self._out = out
+        self._lock = threading.Lock()
+        self._held: list[str] | None = None
 
     def write(self, text: str) -> int:
+        with self._lock:
+            if self._held is not None:
+                self._held.append(text)
+                return len(text)
+            return self._write(text)
+
+    def flush(self) -> None:
+        if self._held is None:
+            with contextlib.suppress(OSError, ValueError):
+                self._out.flush()
+
+    def hold(self) -> None:
+        """Keep what is written until `release`, which writes it at once."""
+        with self._lock:
+            self._held = self._held or []
+
+    def release(self) -> None:
+        with self._lock:
+            held, self._held = self._held, None
+            if held:
+                self._write("".join(held))
+        self.flush()
+
+    def _write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
             try:
                 return self._out.write(text)
@@ -80,10 +111,6 @@ class _Lines(io.TextIOBase):
                 encoding = self._out.encoding or "ascii"
                 return self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
         return 0
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._out.flush()
 
 
 def configure(
@@ -102,12 +129,13 @@ def configure(
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
-    lines = _Lines(out)
+    global _written  # as structlog's own configuration, there is one in a process
+    lines = _written = _Lines(out)
     shared: list[Processor] = [
         partial(_without_private, keep=child_stderr),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Times(),
         Tracebacks(as_json=as_json),
         # After the tracebacks: secrets are cut out of them, too.
         redactor or Redactor(),
@@ -115,11 +143,7 @@ def configure(
         *([] if as_json else [printable_event]),
         *([tail] if tail is not None else []),
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(serializer=_to_json)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=out.isatty())
-    )
+    renderer: Processor = _as_json if as_json else structlog.dev.ConsoleRenderer(colors=out.isatty())
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),
@@ -144,8 +168,38 @@ def configure(
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _to_json(event: EventDict, **_: Any) -> str:
+@contextlib.contextmanager
+def lines_together() -> Iterator[None]:
+    """Lines that are logged in the block are written at its end, in one piece. The block must not wait for anything."""
+    written = _written
+    if written is None:
+        yield
+        return
+    written.hold()
+    try:
+        yield
+    finally:
+        written.release()
+
+
+def _as_json(_logger: Any, _method: str, event: EventDict) -> str:
     return _ENCODER.encode(event)
+
+
+class _Times:
+    """A processor that adds the time, as structlog's `TimeStamper` does; it formats each second once."""
+
+    def __init__(self) -> None:
+        self._second = (0, "")
+
+    def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
+        seconds, micros = divmod(time.time_ns() // 1000, 1_000_000)
+        known, text = self._second
+        if known != seconds:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+            self._second = (seconds, text)
+        event["timestamp"] = f"{text}.{micros:06d}Z"
+        return event
 
 
 def _without_private(_logger: Any, _method: str, event: EventDict, *, keep: bool) -> EventDict:

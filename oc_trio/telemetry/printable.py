@@ -23,6 +23,11 @@ _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 _OURS = frozenset({"exception", "stack"})  # written by structlog in several lines
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is short and such that `plain` would return it as it is."""
+    return len(text) <= LONGEST and text.isascii() and "\0" not in text
+
+
 def plain(value: Any, depth: int = 0) -> Any:
     """`value` as a value that json.dumps takes: clean text of at most `LONGEST` characters, finite numbers."""
     if value is None or isinstance(value, bool):

@@ -57,3 +57,21 @@ async def test_what_a_turn_writes_elsewhere_does_not_count(
     await store.outbox.put([outgoing("x", **{"turn": begun.id, "root_id": ROOT, **particulars})])
     await store.outbox.mark_sending(outgoing("x").id, 2)
     assert not await store.participation.active(ACCOUNT, TOWN, ROOT, 0)
+
+
+async def test_many_threads_are_looked_up_together(store: Store) -> None:
+    """Each by its own time, and with the channel that it is in."""
+    begun = turn("t")
+    await store.turns.begin(begun, [], 1)
+    await store.outbox.put([outgoing("t.d0", turn=begun.id, root_id=ROOT)])
+    await store.outbox.mark_sending(outgoing("t.d0").id, 2)
+    roots = [ThreadRoot(f"r{number}") for number in range(120)]
+    for root in roots[::10]:
+        await store.participation.record(ACCOUNT, LAB, root, 100)
+    asked = {(LAB, root): 100 if number else 101 for number, root in enumerate(roots)}
+
+    active = await store.participation.all_active(
+        ACCOUNT, {**asked, (TOWN, ROOT): 0, (LAB, ROOT): 0, (TOWN, roots[10]): 0}
+    )
+
+    assert active == {(TOWN, ROOT), *((LAB, root) for root in roots[10::10])}

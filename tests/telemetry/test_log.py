@@ -4,14 +4,16 @@ import contextvars
 import io
 import json
 import logging
+import re
 from collections.abc import Generator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import structlog
 
 from oc_trio.errors import OcTrioError
-from oc_trio.telemetry.log import Redactor, configure, get_logger
+from oc_trio.telemetry.log import Redactor, configure, get_logger, lines_together
 
 SECRET = "correct-horse-battery"
 MASK = "[redacted]"
@@ -273,3 +275,37 @@ def test_a_terminal_that_is_not_utf8_loses_nothing() -> None:
     configure(json=False, stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     get_logger().info("grün")
     assert b"gr\\xfcn" in raw.getvalue()
+
+
+def test_lines_that_belong_together_go_out_in_one_write() -> None:
+    """In their order, at the end of the block, also where it ends by an error."""
+    written: list[str] = []
+
+    class Pieces(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    configure(json=True, stream=Pieces())
+    log = get_logger(part="test")
+    with pytest.raises(LookupError), lines_together():  # noqa: PT012 - that the block ends by an error is the point
+        log.info("one")
+        log.info("two")
+        assert not written
+        raise LookupError
+    log.info("three")
+    assert [[json.loads(line)["event"] for line in piece.splitlines()] for piece in written] == [
+        ["one", "two"],
+        ["three"],
+    ]
+
+
+def test_times_are_in_utc_to_the_microsecond() -> None:
+    """As structlog writes them."""
+    out = io.StringIO()
+    configure(json=True, stream=out)
+    before = datetime.now(UTC)
+    get_logger(part="test").info("now")
+    [line] = lines(out)
+    assert before <= datetime.fromisoformat(line["timestamp"]) <= datetime.now(UTC)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])

@@ -57,7 +57,7 @@ class ConversationContext:
         """The journal's row of an unaddressed post; None where no context is kept."""
         if not self.policies.context.limit:
             return None
-        [entry] = context.remember((), entry, self.policies.context)
+        entry = context.clip_entry(entry, self.policies.context)
         return ContextPost(session, entry.post_id, msgspec.json.encode(entry).decode(), entry.at)
 
     async def revise(self, session: SessionKey, post: Post) -> None:

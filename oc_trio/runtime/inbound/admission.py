@@ -5,7 +5,9 @@ The decisions themselves are `core.gating` and `core.routing`. MattermostUnavail
 give a fact right now: nothing was written then, so the post comes again after the reconnect.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 
 from attrs import evolve, frozen
 
@@ -16,7 +18,7 @@ from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.chat_commands import ChatCommand, NewSession, parse_command
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.core.freshness import Freshness, stale_since
-from oc_trio.core.gating import Bot, Decision, Inbound, Verdict, decide, spoken_text
+from oc_trio.core.gating import Bot, Decision, Inbound, Verdict, decide, without_prefix
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.core.mentions import agent_text, is_mentioned_in
@@ -29,7 +31,7 @@ from oc_trio.runtime.services import AccountServices
 from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
 from oc_trio.store.context import ContextPost
 from oc_trio.store.damage import WRONG_SHAPE, reading
-from oc_trio.telemetry.log import get_logger
+from oc_trio.telemetry.log import get_logger, lines_together
 
 log = get_logger(part="admission")
 
@@ -141,7 +143,7 @@ class AdmissionPipeline:
         if not result.fresh and result.obligation is None:
             services.metrics.dedupe_hits.labels(services.account).inc()
             return None
-        self._report(post, decision, source)
+        self._report([(post, decision)], source)
         if result.obligation is not None and message is not None:
             return Admitted(result.obligation, message, candidate.command)
         if decision.verdict is Verdict.CONTEXT and candidate.route is not None:
@@ -158,12 +160,14 @@ class AdmissionPipeline:
         """
         services = self.services
         bot = Bot(services.user.id, services.user.username)
+        # Each once for all of its posts.
+        known_sender, known_chat = cache(services.people.known_sender), cache(services.people.known_chat)
         found: list[tuple[Candidate, Decision]] = []
         for post in posts:
-            known = services.people.known(post.user_id, post.channel_id)
-            if known is None or known[1].is_direct or post.user_id == services.user.id:
+            sender, chat = known_sender(post.user_id), known_chat(post.channel_id)
+            if sender is None or chat is None or chat.is_direct or post.user_id == services.user.id:
                 break
-            candidate = self._candidate_of(Inbound(post, known[1], known[0], bot))
+            candidate = self._candidate_of(Inbound(post, chat, sender, bot))
             decision = self._decide(candidate)
             if decision.verdict is Verdict.ADDRESSED or decision.explain:
                 break
@@ -204,11 +208,12 @@ class AdmissionPipeline:
             return
         limit = services.policies.context.limit
         are_fresh = await services.store.admission.record_unaddressed(items, contexts, limit)
-        for (candidate, decision), is_fresh in zip(found, are_fresh):
-            if is_fresh:
-                self._report(candidate.facts.post, decision, source)
-            else:
-                services.metrics.dedupe_hits.labels(services.account).inc()
+        self._report(
+            [(candidate.facts.post, decision) for (candidate, decision), is_fresh in zip(found, are_fresh) if is_fresh],
+            source,
+        )
+        if repeated := are_fresh.count(False):
+            services.metrics.dedupe_hits.labels(services.account).inc(repeated)
 
     async def mark_ignored(self, post: Post, reason: str, notice: OutboxRow | None = None) -> bool:
         """Record a post as seen and not to be answered, and queue `notice` with it; false where it was seen before."""
@@ -283,7 +288,8 @@ class AdmissionPipeline:
         if reply_route is not None and is_named(post.message, services.policies.names_for(reply_route.agent)):
             facts = evolve(facts, named=True)
         # The text as written comes first: where "!" is a trigger prefix too, `!status` is still the command.
-        texts = (agent_text(post.message, bot.username), spoken_text(facts, services.policies.chat))
+        text = agent_text(post.message, bot.username)
+        texts = (text, without_prefix(text, chat, services.policies.chat))
         for text in dict.fromkeys(texts) if services.policies.text_commands else ():
             command = parse_command(text, (bot.username,))
             if command is not None:
@@ -341,18 +347,20 @@ class AdmissionPipeline:
         seen = await self.services.store.admission.decision(self.services.account, post.id)
         return seen.session if seen is not None and seen.decision == CONTEXT else None
 
-    def _report(self, post: Post, decision: Decision, source: Source) -> None:
+    def _report(self, decided: Sequence[tuple[Post, Decision]], source: Source) -> None:
         services = self.services
-        services.metrics.admissions.labels(services.account, decision.verdict.value, decision.reason).inc()
-        log.info(
-            "decided",
-            account=services.account,
-            channel=post.channel_id,
-            post=post.id,
-            verdict=decision.verdict.value,
-            reason=decision.reason,
-            source=source.value,
-        )
+        for (verdict, reason), count in Counter((each.verdict, each.reason) for _, each in decided).items():
+            services.metrics.admissions.labels(services.account, verdict.value, reason).inc(count)
+        bound = log.bind(account=services.account, source=source.value)
+        with lines_together():
+            for post, decision in decided:
+                bound.info(
+                    "decided",
+                    channel=post.channel_id,
+                    post=post.id,
+                    verdict=decision.verdict.value,
+                    reason=decision.reason,
+                )
 
     async def _participated_at(self, post: Post, chat: Chat) -> int:
         """When the bot took part in the post's thread, as far as that still counts as an implicit mention; else 0."""

@@ -62,6 +62,10 @@ STOP_REACTION = "octagonal_sign"
 SKEW_MS = 60_000
 
 MAX_TOGETHER = 200  # posts of catch-up in one transaction
+# So many unaddressed posts at once mean that more are coming: these are waited for, since a commit costs more than the
+# posts in it. Nobody waits for an answer to them, and to another post among them it comes so much later.
+BUSY = 20
+GATHER_SECONDS = 0.05
 
 log = get_logger(part="event_handler")
 
@@ -91,14 +95,16 @@ class EventHandler:
         """Handle events that came together, in order, as `on_event` does each; posts in a row that don't address the
         bot are recorded together.
         """
-        at = 0
+        at, most = 0, 0
         while at < len(events):
             if count := await self._unaddressed(_posts(events[at:]), Source.LIVE):
                 self.services.health.update(self.services.account, last_event_at=self.services.clock.now_ms())
-            at += count
+            at, most = at + count, max(most, count)
             if at < len(events):
                 await self.on_event(events[at])
                 at += 1
+        if most >= BUSY:
+            await trio.sleep(GATHER_SECONDS)
 
     async def _unaddressed(self, posts: Sequence[Post], source: Source) -> int:
         """How many of the first `posts` were recorded as not addressed; 0 after a defect, which one of them may cause:

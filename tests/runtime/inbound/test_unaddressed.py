@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from oc_trio.agent.scripted import Say
+from oc_trio.runtime.inbound.event_handler import GATHER_SECONDS
 from oc_trio.sandbox.records import PostRecord
 from tests.runtime.harness import ACCOUNT, Harness
 
@@ -89,6 +92,31 @@ async def test_strangers_are_looked_up_and_the_rest_follows(harness: Harness) ->
         "context no_mention",
         "context group_policy_not_allowlisted",
     ]
+
+
+async def test_under_a_flood_the_next_posts_are_gathered(harness: Harness) -> None:
+    """What comes within a moment of many posts is recorded together; a question among it is answered after that."""
+    harness.script = [Say("yes")]
+    await harness.start()
+    harness.say("good morning")
+    await harness.settled()
+    harness.faults.latency = 0.01
+    with recording(harness) as counts:
+        # Bob is asked for first, and the others wait behind his post.
+        posts = [harness.say("hello", by=harness.bob), *(harness.say(f"word {number}") for number in range(30))]
+        await trio.sleep(0.02)
+        for word in ("a", "b", "@helper c?", "d"):
+            posts.append(harness.say(word))
+            await trio.sleep(GATHER_SECONDS / 10)
+        assert counts == [1, 30, 0]
+        await harness.settled()
+    assert await decisions(harness, posts) == [
+        *["context no_mention"] * 33,
+        "admit mention",
+        "context no_mention",
+    ]
+    assert harness.answers() == ["yes"]
+    assert counts == [1, 30, 2, 1, 1]
 
 
 async def test_a_hundred_missed_posts_are_recorded_together(harness: Harness) -> None:
