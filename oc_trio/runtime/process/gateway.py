@@ -1,6 +1,6 @@
 """The root of the supervision tree: starts journal, agents, signals, notifier, public port and the accounts.
 
-A crash of the gateway itself makes the process exit non-zero.
+A crash of the gateway itself makes the process exit non-zero. What an account is run with is up to `AccountRunner`.
 """
 
 import math
@@ -22,22 +22,14 @@ from oc_trio.config.load import Loaded
 from oc_trio.core.membership import ProcessInfo
 from oc_trio.core.relayed import NoticeKind
 from oc_trio.core.second_gateway import Installation
-from oc_trio.errors import StoreError
-from oc_trio.ids import AccountId
-from oc_trio.lease import Lease
-from oc_trio.mattermost.budget import RateBudget
-from oc_trio.mattermost.transport import open_server
-from oc_trio.runtime.account.account import run_account
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.account.live_accounts import LiveAccounts
-from oc_trio.runtime.account.parts import AccountInputs
 from oc_trio.runtime.account.round_trips import RoundTrip, run_round_trips
-from oc_trio.runtime.account.token import Token
 from oc_trio.runtime.agents import AgentTable, build_agents
 from oc_trio.runtime.drain import Drain
 from oc_trio.runtime.handlers.public_port import PublicPort
 from oc_trio.runtime.handlers.relay import Relay
-from oc_trio.runtime.policies import net_policy
+from oc_trio.runtime.process.account_runner import AccountRunner
 from oc_trio.runtime.process.admin import AdminInputs, run_admin
 from oc_trio.runtime.process.journal_maintenance import catchup_reach_ms, run_pruning, watch_journal
 from oc_trio.runtime.process.lease_keeper import LeaseKeeper
@@ -47,7 +39,7 @@ from oc_trio.runtime.process.preflight import run_preflight
 from oc_trio.runtime.process.refunds import Refunds
 from oc_trio.runtime.process.reload import Reloader, Reread, rereader
 from oc_trio.runtime.process.signals import reload_when_wanted, serve_signals
-from oc_trio.runtime.process.supervisor import AccountPlan, AccountSupervisor, is_journal_failure
+from oc_trio.runtime.process.supervisor import AccountSupervisor
 from oc_trio.runtime.process.systemd import Notifier, serve_notifier
 from oc_trio.runtime.schedule.job_table import JobTable
 from oc_trio.runtime.tools.mcp_servers import ToolServers, open_tool_servers
@@ -94,15 +86,8 @@ class Gateway:
     is_restarting: bool = field(init=False, default=False)
     live: LiveAccounts = field(init=False, factory=LiveAccounts)
     notices: Notices = field(init=False, factory=Notices)
-    _servers: ToolServers = field(init=False, factory=ToolServers)
     port: PublicPort = field(init=False)
     jobs: JobTable = field(init=False)
-    _installation: Installation = field(init=False, default=Installation(""))
-    # Accounts whose last run was ended by a failure of the journal, or lost its lease.
-    _journal_failed: set[AccountId] = field(init=False, factory=set)
-    _refunds: Refunds = field(init=False)
-    # By base URL, and kept when an account is started anew: what the server has said of its limits still holds.
-    _budgets: dict[str, RateBudget] = field(init=False, factory=dict)
     _scope: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     # None until the accounts have been started.
     _reloader: Reloader | None = field(init=False, default=None)
@@ -113,7 +98,6 @@ class Gateway:
 
     def __attrs_post_init__(self) -> None:
         self.health = Health(self.dependencies.clock.now_ms)
-        self._refunds = Refunds(self.dependencies.lease_clock)
         # Another id at each start: what an earlier run held ends by itself. Not from `clock.random`: see `run`.
         self.process = ProcessInfo(
             secrets.token_hex(8), socket.gethostname(), os.getpid(), __version__, self.health.started_at
@@ -153,10 +137,8 @@ class Gateway:
                 open_model_client(self.dependencies.ssl_context) as http,
             ):
                 # Not from `clock.random`, whose draws tests depend on.
-                self._installation = await store.installation.ensure(
-                    secrets.token_hex(13), self.dependencies.clock.now_ms()
-                )
-                self._installation = evolve(self._installation, restored_at=await store.restored.at())
+                installation = await store.installation.ensure(secrets.token_hex(13), self.dependencies.clock.now_ms())
+                installation = evolve(installation, restored_at=await store.restored.at())
                 agents = self._agents(self.loaded, http)
                 # Before signals and systemd: a configuration that can't work should fail the start, and not look like a
                 # running service.
@@ -165,12 +147,7 @@ class Gateway:
                     self.dependencies,
                     at_most=math.inf if leases is None else STANDBY_SECONDS,
                 )
-
-                async def serve(plan: AccountPlan, drain: Drain, lease: Lease) -> None:
-                    fenced = store if lease.is_unlimited else store.fenced(lease.fence)
-                    await self._serve_account(plan, drain, lease, fenced, agents)
-
-                async with open_tool_servers(self.loaded.config.mcp) as self._servers, trio.open_nursery() as nursery:
+                async with open_tool_servers(self.loaded.config.mcp) as servers, trio.open_nursery() as nursery:
                     if with_signals:
                         await nursery.start(self._signals)
                     await nursery.start(serve_notifier, notifier, self.health, self.ready)
@@ -193,11 +170,12 @@ class Gateway:
                     if self.port.is_wanted:
                         await self._open_port(nursery)
                     self.health.phase = "serving"
+                    runner = self._account_runner(store, installation, agents, servers)
                     async with trio.open_nursery() as accounts:
                         supervisor = AccountSupervisor(
-                            accounts, serve, self.dependencies.clock, self.health, self.metrics
+                            accounts, runner.serve, self.dependencies.clock, self.health, self.metrics
                         )
-                        placement = await self._place_accounts(supervisor, nursery, store, leases)
+                        placement = await self._place_accounts(supervisor, runner, nursery, leases)
                         self._reloader = self._make_reloader(placement, agents, http, nursery)
                         nursery.start_soon(reload_when_wanted, self._reload_wanted, self.reload)
                         self._report_left_out()
@@ -211,8 +189,28 @@ class Gateway:
                     nursery.cancel_scope.cancel()
         self.health.phase = "stopped"
 
+    def _account_runner(
+        self, store: Store, installation: Installation, agents: AgentTable, servers: ToolServers
+    ) -> AccountRunner:
+        return AccountRunner(
+            store=store,
+            installation=installation,
+            agents=agents,
+            tool_servers=servers,
+            dependencies=self.dependencies,
+            port=self.port,
+            jobs=self.jobs,
+            live=self.live,
+            health=self.health,
+            metrics=self.metrics,
+            ready=self.ready,
+            refunds=Refunds(self.dependencies.lease_clock),
+            environ=lambda: self.loaded.environ or self.environ,
+            keep_secret=self.redactor.add,
+        )
+
     async def _place_accounts(
-        self, supervisor: AccountSupervisor, nursery: trio.Nursery, store: Store, leases: Leases | None
+        self, supervisor: AccountSupervisor, runner: AccountRunner, nursery: trio.Nursery, leases: Leases | None
     ) -> Placement:
         """Start the accounts that this process serves now."""
         wanted = plans(self.loaded)
@@ -225,15 +223,15 @@ class Gateway:
             leases,
             self.process,
             supervisor,
-            store,
+            runner.store,
             self.health,
             LeaseStatus(self.process.id, self.health, self.metrics, clock, self.ready),
             clock,
             self.drain,
-            self._refunds,
+            runner.refunds,
             wanted,
             make_lease=self.dependencies.lease,
-            journal_failed=self._journal_failed,
+            journal_failed=runner.journal_failed,
         )
         self.notices.follow(LEASES, keeper.changed.set)
         await nursery.start(keeper.run)
@@ -362,59 +360,3 @@ class Gateway:
         # A process that replaces itself has not stopped, for its service manager: READY comes again.
         if not self.is_restarting:
             notifier.stopping(self.drain.seconds + self.drain.seal_seconds)
-
-    async def _serve_account(
-        self, plan: AccountPlan, drain: Drain, lease: Lease, store: Store, agents: AgentTable
-    ) -> None:
-        """Serve an account until it is drained, fails, or loses its lease. Turns that were ended by the journal's
-        failure, or the loss of the lease, count no try.
-        """
-        if plan.id in self._journal_failed:
-            await store.obligations.refund_attempt(plan.id)
-            # Only now: a journal that fails again leaves it to the next run.
-            self._journal_failed.discard(plan.id)
-        try:
-            await self._run_account(plan, drain, lease, store, agents)
-        except (StoreError, ExceptionGroup) as problem:
-            if lease.is_sure and is_journal_failure(problem):
-                self._journal_failed.add(plan.id)
-            raise
-        finally:
-            if not lease.is_sure and self._refunds.take(plan.id):
-                self._journal_failed.add(plan.id)
-
-    async def _run_account(
-        self, plan: AccountPlan, drain: Drain, lease: Lease, store: Store, agents: AgentTable
-    ) -> None:
-        account = plan.account
-        transport = self.dependencies.transport(account.base_url, net_policy(account))
-        # The server counts calls by address, so accounts on one server share what it allows.
-        budget = self._budgets.setdefault(account.base_url, RateBudget())
-        self.health.pauses.watch(f"Mattermost at {account.base_url}", lambda: budget.pause_left)
-        tls = self.dependencies.ssl_context
-        async with open_server(account.base_url, tls, budget=budget, http_transport=transport) as server:
-            token = account.bot_token
-            await run_account(
-                AccountInputs(
-                    id=plan.id,
-                    settings=account,
-                    policies=plan.policies,
-                    server=server,
-                    store=store,
-                    agents=agents,
-                    dependencies=self.dependencies,
-                    token=Token(token, self.loaded.environ or self.environ, self.redactor.add),
-                    metrics=self.metrics,
-                    health=self.health,
-                    ready=self.ready,
-                    buttons=self.port.buttons(account, token.reveal),
-                    tool_servers=self._servers,
-                    jobs=self.jobs,
-                    lease=lease,
-                    port=self.port,
-                    idle_seconds=plan.idle_seconds,
-                    installation=self._installation,
-                    drain=drain,
-                    live=self.live,
-                )
-            )
