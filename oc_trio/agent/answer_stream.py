@@ -6,9 +6,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from attrs import define, field
+
 from oc_trio.agent.failures import Endpoint
-from oc_trio.agent.http_stream import HttpStream
-from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.http_stream import Events, HttpStream
+from oc_trio.agent.sse import EventLines, ServerSentEvent
 from oc_trio.agent.stream import Emit
 from oc_trio.agent.tool_loop import NO_ANSWER
 from oc_trio.core.turn_events import TextDelta, Thinking
@@ -30,6 +32,10 @@ class AnswerReader(Protocol):
 
     def feed_plain(self, event: ServerSentEvent, /) -> tuple[TextDelta | Thinking, ...] | None:
         """Read an event that holds a piece of text and nothing else; None where it may be anything else."""
+        ...
+
+    def feed_lines(self, events: EventLines, /) -> tuple[tuple[TextDelta | Thinking, ...], int]:
+        """Read the first of some events, as many as hold a piece of text and nothing else; how many comes back too."""
         ...
 
     def feed(self, chunk: Mapping[str, Any], /) -> tuple[TextDelta | Thinking, ...]: ...
@@ -66,40 +72,61 @@ async def read_answer(
         raise AgentUnavailable(f"{endpoint.name}: the stream ended before it began", for_user=NO_ANSWER)
 
 
-async def _feed(
-    reader: AnswerReader, stream: HttpStream, events: tuple[ServerSentEvent, ...], parse: Parse, emit: Emit
-) -> bool:
-    """Feed one piece's events and emit what they hold, adjacent texts as one. True after `[DONE]`."""
-    texts: list[str] = []
+@define
+class _Deltas:
+    """Emits deltas, adjacent texts as one."""
+
+    stream: HttpStream
+    emit: Emit
+    _texts: list[str] = field(init=False, factory=list)
+
+    async def take(self, deltas: tuple[TextDelta | Thinking, ...]) -> None:
+        for delta in deltas:
+            if isinstance(delta, TextDelta):
+                self._texts.append(delta.text)
+            else:
+                await self.flush()
+                await self.emit(delta)
+
+    async def flush(self) -> None:
+        """Emit the texts that have been taken."""
+        if self._texts:
+            delta = TextDelta("".join(self._texts))
+            self._texts.clear()
+            await self.emit(delta)
+            self.stream.pace()
+
+
+async def _feed(reader: AnswerReader, stream: HttpStream, events: Events, parse: Parse, emit: Emit) -> bool:
+    """Feed one piece's events and emit what they hold. True after `[DONE]`."""
+    deltas = _Deltas(stream, emit)
     problem: AgentError | None = None
-
-    async def emit_texts() -> None:
-        if texts:
-            delta = TextDelta("".join(texts))
-            texts.clear()
-            await emit(delta)
-            stream.pace()
-
     try:
-        for event in events:
-            deltas = reader.feed_plain(event)
-            if deltas is None:
-                if event.data.strip() == "[DONE]":
-                    await emit_texts()
+        for found in events:
+            together, left = _feed_together(reader, found)
+            await deltas.take(together)
+            for event in left:
+                if (plain := reader.feed_plain(event)) is not None:
+                    await deltas.take(plain)
+                elif (data := event.data.strip()) == "[DONE]":
+                    await deltas.flush()
                     return True
-                if not event.data.strip() and event.event != "error":
-                    continue  # a keep-alive
-                deltas = reader.feed(await parse(stream, event))
-            for delta in deltas:
-                if isinstance(delta, TextDelta):
-                    texts.append(delta.text)
-                else:
-                    await emit_texts()
-                    await emit(delta)
+                elif data or event.event == "error":  # else it is a keep-alive
+                    await deltas.take(reader.feed(await parse(stream, event)))
     except AgentError as exc:
         problem = exc
     # What came before a problem is shown.
-    await emit_texts()
+    await deltas.flush()
     if problem is not None:
         raise problem
     return False
+
+
+def _feed_together(
+    reader: AnswerReader, found: ServerSentEvent | EventLines
+) -> tuple[tuple[TextDelta | Thinking, ...], tuple[ServerSentEvent, ...]]:
+    """What those events hold that can be fed together, and the events that are left."""
+    if isinstance(found, ServerSentEvent):
+        return (), (found,)
+    deltas, count = reader.feed_lines(found)
+    return deltas, found.events(count)

@@ -5,15 +5,16 @@ unchanged, since signed thinking has to be sent back as it came while tools are 
 """
 
 from collections.abc import Collection, Mapping
+from itertools import takewhile
 from typing import Any
 
 from attrs import define, field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.answer_text import AnswerText
-from oc_trio.agent.plain_chunks import message_text
+from oc_trio.agent.plain_chunks import message_text, message_texts
 from oc_trio.agent.port import ToolCall
-from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.sse import EventLines, ServerSentEvent
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
 from oc_trio.core.text import clean_value, joined
@@ -74,6 +75,15 @@ class MessageReader:
         if piece is None or block is None or block.kind != "text":
             return None
         return self._text_delta(block, piece.delta.text)
+
+    def feed_lines(self, events: EventLines) -> tuple[tuple[TextDelta | Thinking, ...], int]:
+        """As `feed`, for as many of the events as are pieces of one text that has begun; how many comes back too."""
+        pieces = message_texts(events)
+        block = self._at.get(pieces[0].index) if pieces else None
+        if block is None or block.kind != "text":
+            return (), 0
+        texts = [piece.delta.text for piece in takewhile(lambda piece: piece.index == pieces[0].index, pieces)]
+        return self._text_delta(block, "".join(texts)), len(texts)
 
     def feed(self, event: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         """Read one event of the stream, or one whole message from a server that doesn't stream."""

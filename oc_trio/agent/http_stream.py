@@ -14,7 +14,7 @@ from attrs import frozen
 
 from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, TOO_SLOW, Endpoint, from_status, from_transport
 from oc_trio.agent.inflate import PIECE, BadCompression, Inflater
-from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent, SseDecoder, SseOverflow
+from oc_trio.agent.sse import MAX_PENDING, EventLines, ServerSentEvent, SseDecoder, SseOverflow
 from oc_trio.core.json_body import BadJson, read_keeping_surrogates
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 from oc_trio.network.stream import PacedStream
@@ -45,10 +45,14 @@ class Deadlines:
     linger: float = 1.0  # after the last event, for the end of the body, so that the connection can be reused
 
 
+# In order; those that are all alike come together.
+Events = tuple[ServerSentEvent | EventLines, ...]
+
+
 class HttpStream(Protocol):
     """A response that is being read."""
 
-    async def next_events(self) -> tuple[ServerSentEvent, ...] | None: ...
+    async def next_events(self) -> Events | None: ...
 
     async def finish(self) -> None: ...
 
@@ -87,7 +91,7 @@ class _Reader:
         self._ended = False  # nothing of the body is left to read
         self._closed = False  # nor events
 
-    async def next_events(self) -> tuple[ServerSentEvent, ...] | None:
+    async def next_events(self) -> Events | None:
         """The events of the next piece of the body that completes any; None at its end.
 
         A body of one JSON value counts as one event, JSON lines as one each, whatever the content type is.
@@ -97,7 +101,8 @@ class _Reader:
             self._closed = piece is None
             if events := self._events_at_end() if piece is None else self._events_in(piece):
                 if not self._started:
-                    self._started, self._opening = True, events[0].data
+                    first = events[0].events()[0] if isinstance(events[0], EventLines) else events[0]
+                    self._started, self._opening = True, first.data
                 return events
         return None
 
@@ -141,7 +146,7 @@ class _Reader:
         is_first = not self._started or text == self._opening
         return AgentFailed(f"{line}: not an answer: {excerpt}", for_user=GARBLED if is_first else BROKEN)
 
-    def _events_in(self, piece: bytes) -> tuple[ServerSentEvent, ...]:
+    def _events_in(self, piece: bytes) -> Events:
         if self._whole is None and not self._is_known:
             self._head += piece
             start = bytes(self._head).removeprefix(_BOM).lstrip()
@@ -155,7 +160,7 @@ class _Reader:
                 self._whole = bytearray()
             del self._head[_HEAD:]
         if self._whole is None:
-            return self._decoded(piece)
+            return self._decoded_lines(piece)
         self._whole += piece
         if len(self._whole) > MAX_PENDING:
             raise self._too_big(f"an answer of more than {MAX_PENDING} bytes in one piece")
@@ -182,6 +187,11 @@ class _Reader:
             return self._decoder.end() if piece is None else self._decoder.feed(piece)
         except SseOverflow as exc:
             raise self._too_big(str(exc)) from exc
+
+    def _decoded_lines(self, piece: bytes) -> Events:
+        lines, rest = self._decoder.take_lines(piece)
+        events = self._decoded(rest)
+        return events if lines is None else (lines, *events)
 
     def _too_big(self, why: str) -> AgentFailed:
         return AgentFailed(f"{self._endpoint.name}: {why}", for_user=TOO_BIG)

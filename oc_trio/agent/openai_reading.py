@@ -10,8 +10,8 @@ from attrs import evolve
 
 from oc_trio.agent import shapes
 from oc_trio.agent.answer_text import AnswerText
-from oc_trio.agent.plain_chunks import completion_chunk
-from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.plain_chunks import CompletionChunk, completion_chunk, completion_chunks
+from oc_trio.agent.sse import EventLines, ServerSentEvent
 from oc_trio.agent.tool_calls import ToolCallReader
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, MAX_EXTRA, ModelResponse, with_opaque_fields
 from oc_trio.core.json_body import has_more_values
@@ -54,11 +54,12 @@ class CompletionReader:
     def feed_plain(self, event: ServerSentEvent) -> tuple[TextDelta | Thinking, ...] | None:
         """As `feed`, for a chunk of text alone; None where the event may be anything else."""
         chunk = completion_chunk(event)
-        if chunk is None:
-            return None
-        if chunk.model and chunk.model != self._usage.model:
-            self._usage = evolve(self._usage, model=shapes.name(chunk.model) or self._usage.model)
-        return self._text.feed(chunk.text)
+        return None if chunk is None else self._take_chunks([chunk])
+
+    def feed_lines(self, events: EventLines) -> tuple[tuple[TextDelta | Thinking, ...], int]:
+        """As `feed`, for as many of the events as are chunks of text alone; how many comes back too."""
+        chunks = completion_chunks(events)
+        return self._take_chunks(chunks), len(chunks)
 
     def feed(self, chunk: Mapping[str, Any]) -> tuple[TextDelta | Thinking, ...]:
         """Read one chunk, or one whole completion from a server that doesn't stream."""
@@ -101,6 +102,12 @@ class CompletionReader:
         calls = self._calls.requested_calls(self._taken)
         calls = with_opaque_fields(calls, self._provider, self._sent_back() if calls else {})
         return ModelResponse(self._text.text, calls, self._usage, note)
+
+    def _take_chunks(self, chunks: list[CompletionChunk]) -> tuple[TextDelta | Thinking, ...]:
+        for chunk in chunks:
+            if (model := chunk.model) and model != self._usage.model:
+                self._usage = evolve(self._usage, model=shapes.name(model) or self._usage.model)
+        return self._text.feed("".join([chunk.choices[0].delta.content for chunk in chunks]))
 
     def _keep_extra(self, delta: Mapping[str, Any]) -> None:
         """Unknown fields: texts and lists come in pieces and are joined; of other values the last one counts."""

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from oc_trio.agent.sse import ServerSentEvent
+from oc_trio.agent.sse import EventLines, ServerSentEvent
 
 T = TypeVar("T")
 
@@ -16,19 +16,19 @@ T = TypeVar("T")
 _MOST_CHARS = 64 * 1024
 
 
-class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     content: str
     role: str | None = None
 
 
-class _Choice(msgspec.Struct, forbid_unknown_fields=True):
+class _Choice(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     delta: _Delta
     index: Literal[0] = 0
     finish_reason: None = None
     logprobs: None = None
 
 
-class CompletionChunk(msgspec.Struct, forbid_unknown_fields=True):
+class CompletionChunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A chunk of a chat completion; the fields behind `model` say nothing of the answer."""
 
     choices: tuple[_Choice]
@@ -43,17 +43,13 @@ class CompletionChunk(msgspec.Struct, forbid_unknown_fields=True):
     usage: None = None
     error: None = None
 
-    @property
-    def text(self) -> str:
-        return self.choices[0].delta.content
 
-
-class _BlockDelta(msgspec.Struct, forbid_unknown_fields=True):
+class _BlockDelta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     text: str
     type: Literal["text_delta"]
 
 
-class MessageText(msgspec.Struct, forbid_unknown_fields=True):
+class MessageText(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Text of a block of a message of Anthropic's API."""
 
     index: int
@@ -70,9 +66,19 @@ def completion_chunk(event: ServerSentEvent) -> CompletionChunk | None:
     return None if event.event else _decoded(_CHUNK, event)
 
 
+def completion_chunks(events: EventLines) -> list[CompletionChunk]:
+    """The chunks in the first of these events, up to one that may be anything else."""
+    return _decoded_lines(_CHUNK, events) if not events.event else []
+
+
 def message_text(event: ServerSentEvent) -> MessageText | None:
     """The text in an event; None where it may be anything else."""
     return _decoded(_TEXT, event) if event.event in ("", "content_block_delta") else None
+
+
+def message_texts(events: EventLines) -> list[MessageText]:
+    """The texts in the first of these events, up to one that may be anything else."""
+    return _decoded_lines(_TEXT, events) if events.event in ("", "content_block_delta") else []
 
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", event: ServerSentEvent) -> T | None:
@@ -82,3 +88,13 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", event: ServerSentEvent) -> T | 
         return decoder.decode(event.data)
     except (msgspec.DecodeError, UnicodeError):
         return None
+
+
+def _decoded_lines(decoder: "msgspec.json.Decoder[T]", events: EventLines) -> list[T]:
+    decode, found = decoder.decode, list[T]()
+    try:
+        for line in events.lines:
+            found.append(decode(line))
+    except (msgspec.DecodeError, UnicodeError):
+        pass
+    return found

@@ -5,10 +5,16 @@ start is skipped; comments and unknown fields are ignored; an event without data
 that begins as a JSON object is an event of its own, since servers write errors into a stream without its framing.
 """
 
+import re
+
 from attrs import frozen
 
 # A model's event is a few hundred bytes; images generated inline reach megabytes. More is a runaway server.
 MAX_PENDING = 8 * 1024 * 1024
+# Bytes of the largest events that are decoded together: larger ones may be parsed in a thread.
+_MOST_TOGETHER = 64 * 1024
+# What comes before the JSON object that the first of them holds.
+_BEGINNING = re.compile(rb"(?:event: ?([\w.-]{1,64})\n)?data: ?(?=\{)")
 
 
 class SseOverflow(ValueError):
@@ -21,6 +27,18 @@ class ServerSentEvent:
 
     data: str
     event: str = ""
+
+
+@frozen
+class EventLines:
+    """Events of one type that are a line of data each, one or more, as nearly all events of an answer are."""
+
+    event: str
+    lines: list[bytes]
+
+    def events(self, start: int = 0) -> tuple[ServerSentEvent, ...]:
+        """The events one by one, from the one at `start` on."""
+        return tuple(ServerSentEvent(line.decode("utf-8", "replace"), self.event) for line in self.lines[start:])
 
 
 class SseDecoder:
@@ -57,6 +75,30 @@ class SseDecoder:
         self._line += last
         self._count(last)
         return tuple(events)
+
+    def take_lines(self, chunk: bytes) -> tuple[EventLines | None, bytes]:
+        """The events that `chunk` completes at its beginning, where they are all alike, and the rest, which is to be
+        fed. What `feed` makes of the whole chunk is the same.
+        """
+        if self._data or self._event or self._after_cr or self._at_start:
+            return None, chunk
+        if len(self._line) + len(chunk) > _MOST_TOGETHER:
+            return None, chunk
+        text = self._line + chunk if self._line else chunk
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n")
+        if (beginning := _BEGINNING.match(text)) is None or b"\r" in text or (end := text.rfind(b"\n\n")) < 0:
+            return None, chunk
+        separator = b"\n\n" + beginning[0]
+        lines = bytes(text[beginning.end() : end]).split(separator)
+        # There are more line ends where one of the events has other fields. A space may be one that is dropped.
+        if text.count(b"\n", beginning.end(), end) != (len(lines) - 1) * separator.count(b"\n"):
+            return None, chunk
+        if separator + b" " in text:
+            return None, chunk
+        self._line.clear()
+        self._size = 0
+        return EventLines((beginning[1] or b"").decode(), lines), bytes(text[end + 2 :])
 
     def end(self) -> tuple[ServerSentEvent, ...]:
         """The event left over at the end of the stream: the standard drops it, some model servers mean it."""

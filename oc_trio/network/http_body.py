@@ -12,6 +12,8 @@ CUT_OFF = "the server closed the connection in the middle of its answer"
 # Bytes of a chunk's first line, and of all trailers; both are ignored but for the size.
 _LINE_BYTES = 16 * 1024
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\x00-\x08\x0a-\x1f]*)?")
+# The first lines of nearly all chunks of a streamed answer, each of which holds a token.
+_SIZES = {line: size for size in range(1, 1024) for line in (b"%x" % size, b"%X" % size)}
 
 
 class Body(Protocol):
@@ -87,6 +89,8 @@ class ChunkedBody:
         data = self._buffer + data
         pieces: list[bytes] = []
         at = 0
+        if not self._left and not self._is_line_due and self._trailer_bytes < 0 and not self.problem:
+            at = _take_whole_chunks(data, pieces)
         while not self.is_whole and not self.problem:
             if self._left:
                 piece = data[at : at + self._left]
@@ -118,3 +122,16 @@ class ChunkedBody:
         else:
             self._left = int(match[1], 16)
             self._trailer_bytes = -1 if self._left else 0
+
+
+def _take_whole_chunks(data: bytes, pieces: list[bytes]) -> int:
+    """Append what the small chunks hold that `data` begins with; returns where they end."""
+    at = 0
+    while (end := data.find(b"\r\n", at)) > 0 and (size := _SIZES.get(data[at:end])):
+        begin = end + 2
+        stop = begin + size
+        if not data.startswith(b"\r\n", stop):
+            break
+        pieces.append(data[begin:stop])
+        at = stop + 2
+    return at

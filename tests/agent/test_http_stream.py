@@ -11,20 +11,25 @@ import trio
 
 from oc_trio.agent import http_stream
 from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, Endpoint
-from oc_trio.agent.http_stream import Deadlines, open_http_stream
+from oc_trio.agent.http_stream import Deadlines, Events, open_http_stream
 from oc_trio.agent.inflate import PIECE
-from oc_trio.agent.sse import MAX_PENDING, ServerSentEvent
+from oc_trio.agent.sse import MAX_PENDING, EventLines, ServerSentEvent
 from oc_trio.errors import AgentFailed, AgentUnavailable
 from tests.agent.model_server import ModelServer, Reply, client, serve_model
 
 HERE = Endpoint("m")
 
 
+def one_by_one(events: Events) -> list[ServerSentEvent]:
+    """Also those that came together."""
+    return [each for one in events for each in (one.events() if isinstance(one, EventLines) else (one,))]
+
+
 async def read(server: ModelServer, http: httpx.AsyncClient) -> list[ServerSentEvent]:
     found: list[ServerSentEvent] = []
     async with open_http_stream(http, HERE, server.base_url, {}, {}, Deadlines()) as answer:
         while (events := await answer.next_events()) is not None:
-            found += events
+            found += one_by_one(events)
         assert await answer.next_events() is None
     return found
 
@@ -142,7 +147,7 @@ async def test_one_value_that_is_no_answer_has_not_broken_off() -> None:
         client() as http,
         open_http_stream(http, HERE, server.base_url, {}, {}, Deadlines()) as answer,
     ):
-        words = [answer.unreadable(event.data) for event in await answer.next_events() or ()]
+        words = [answer.unreadable(event.data) for event in one_by_one(await answer.next_events() or ())]
         await answer.finish()
     assert [one.for_user for one in words if isinstance(one, AgentFailed)] == [GARBLED, BROKEN]
 

@@ -20,7 +20,7 @@ from oc_trio.agent.command_wire import ContractBroken, ToolCallLine, read_line
 from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent, Message, Role, ToolCall, ToolResult, ToolSpec, TurnRequest
-from oc_trio.agent.sse import SseDecoder, SseOverflow
+from oc_trio.agent.sse import ServerSentEvent, SseDecoder, SseOverflow
 from oc_trio.core import decode_entities, interactions, questions, slash
 from oc_trio.core.decode import decode_frame, decode_post
 from oc_trio.core.event_check import checked
@@ -171,10 +171,19 @@ def _framing(pieces: tuple[bytes, ...]) -> bool:
         at_once = [*whole.feed(b"".join(pieces)), *whole.end()]
     except SseOverflow:
         return False
-    assert events == at_once
+    assert events == at_once == _decoded_together(pieces)
     for event in events:
         event.data.encode()
     return bool(events)
+
+
+def _decoded_together(pieces: tuple[bytes, ...]) -> list[ServerSentEvent]:
+    decoder, events = SseDecoder(), list[ServerSentEvent]()
+    for piece in pieces:
+        together, rest = decoder.take_lines(piece)
+        events += together.events() if together is not None else ()
+        events += decoder.feed(rest)
+    return [*events, *decoder.end()]
 
 
 @st.composite
@@ -183,6 +192,8 @@ def _framed(draw: st.DrawFn) -> tuple[bytes, ...]:
         b"data: a",
         b"data:",
         b"data:  b",
+        b"data: {}",
+        b"data:{c",
         b"event: x",
         b": comment",
         b"id: 1",
