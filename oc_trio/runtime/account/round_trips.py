@@ -17,7 +17,7 @@ from oc_trio.config.accounts import Account
 from oc_trio.core import slash
 from oc_trio.core.entities import NewPost, SlashCommand, Team, User
 from oc_trio.core.interactions import read_button_callback
-from oc_trio.core.post_marker import BY, COMMAND, MARKER
+from oc_trio.core.post_marker import BY, COMMAND
 from oc_trio.core.slash import CommandSpec
 from oc_trio.core.slash_plan import Registrar
 from oc_trio.core.turn_events import Button
@@ -181,8 +181,6 @@ class _Check:
             except CallbackRefused:
                 return False
 
-        # Marked as a command's, or a gateway would take it for another gateway's.
-        props = {**props, MARKER: {BY: COMMAND}}
         new = NewPost(self.channel, _TEXT, pending_post_id=f"{self.user.id}:{self._nonce()}", props=props)
         random = self.dependencies.clock.random.random
         try:
