@@ -24,6 +24,7 @@ from oc_trio.core.agent_names import is_explosive
 from oc_trio.core.approvals import ALLOWED, ASKER
 from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi, built_in_api
 from oc_trio.core.netguard import NetPolicy, Zone, classify, classify_name, literal, refused_at_sight
+from oc_trio.core.tool_names import visible_name
 from oc_trio.ids import is_mattermost_id
 
 _CHAT_NAME = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
@@ -379,11 +380,23 @@ def _check_timezone(name: str, path: str, findings: Findings) -> None:
         )
 
 
+def _check_server_names(config: Config, findings: Findings) -> None:
+    """Of two servers with the same name for models, one would lose its tools, and its `approve` with them."""
+    names: dict[str, str] = {}
+    for name, server in config.mcp.servers.items():
+        visible = visible_name(name)
+        if server.enabled and names.setdefault(visible, name) != name:
+            findings.error(
+                join("mcp.servers", name), f"is {visible} for models, and so is {names[visible]}", "rename one of them"
+            )
+
+
 def _check_services(config: Config, agents: set[str], accounts: set[str], findings: Findings) -> None:
     token = config.hooks.token
     # Commands that need no secret leave it unread: a reference is as good as a value then.
     if config.hooks.enabled and not (token or token.ref or config.hooks.token_file):
         findings.error("hooks.token", "is missing", "hooks are enabled: callers must send a token")
+    _check_server_names(config, findings)
     for name, server in config.mcp.servers.items():
         if bool(server.command) == bool(server.url):
             findings.error(join("mcp.servers", name), "needs either command or url", "and not both")

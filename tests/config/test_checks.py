@@ -201,6 +201,16 @@ BROKEN: list[tuple[str, str, list[str]]] = [
         "[mcp.servers.files]",
         ["mcp.servers.files: needs either command or url (and not both)"],
     ),
+    (
+        "tool servers of one name for models",
+        """
+        [mcp.servers]
+        "my.files" = { command = "f" }
+        my_files = { command = "g" }
+        "my files" = { command = "h", enabled = false }
+        """,
+        ["mcp.servers.my_files: is my_files for models, and so is my.files (rename one of them)"],
+    ),
     ("cron with four fields", JOB + "expression = '0 9 * *'", ["cron.jobs.j.expression: must have five fields, not 4"]),
     ("cron out of range", JOB + "expression = '0 25 * * *'", ['cron.jobs.j.expression: "25" is not a hour (0-23)']),
     (

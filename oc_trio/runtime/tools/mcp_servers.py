@@ -1,6 +1,5 @@
 """Runs the configured MCP servers as children of the gateway, and offers their tools to the agents of every account."""
 
-import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,13 +10,13 @@ from oc_trio.agent.mcp import McpServerSpec, ToolServer
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, RuledToolbox, ToolPolicy
 from oc_trio.config import agents
+from oc_trio.core.tool_names import visible_name, visible_pattern
 
 # A start waits so long for the servers; the tools of a slower one are offered once it is up.
+# Most programs are up in one or two; npx and uvx may have to download theirs first.
 GRACE_SECONDS = 10.0
 # For the inner toolbox: the turn's own toolbox, around it, bounds the calls.
 _NO_LIMIT = float("inf")
-# Characters that model APIs refuse in a tool's name.
-_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @frozen
@@ -38,7 +37,8 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
         yield ToolServers()
         return
     servers = {name: ToolServer(_spec(name, server)) for name, server in enabled.items()}
-    prefixes = {name: _FOREIGN.sub("_", name) for name in enabled}
+    # No two of them are the same: the configuration refuses such names.
+    prefixes = {name: visible_name(name) for name in enabled}
     async with trio.open_nursery() as nursery:
         # Only the wait for them ends: a slow server runs in the outer nursery, and goes on starting.
         with trio.move_on_after(grace):
@@ -63,18 +63,13 @@ def _approval_patterns(server: str, patterns: tuple[str, ...]) -> Iterator[str]:
     A pattern may begin with the server's name, and have a tool's own name where models see another one: a pattern that
     matched nothing would let calls pass that somebody wanted to approve.
     """
-    prefix = _FOREIGN.sub("_", server)
+    prefix = visible_name(server)
     for pattern in patterns:
         starts = (f"{prefix}{SEPARATOR}", f"{server}{SEPARATOR}", f"{server}.")
         bare = next((pattern.removeprefix(start) for start in starts if pattern.startswith(start)), pattern)
         for each in dict.fromkeys((pattern, bare)):
             yield f"{prefix}{SEPARATOR}{each}"
-            yield f"{prefix}{SEPARATOR}{visible_name(each)}"
-
-
-def visible_name(pattern: str) -> str:
-    """A tool's name as models see it, or a pattern of names with `*`: `_` for characters that model APIs refuse."""
-    return "*".join(_FOREIGN.sub("_", part) for part in pattern.split("*"))
+            yield f"{prefix}{SEPARATOR}{visible_pattern(each)}"
 
 
 async def _start(nursery: trio.Nursery, server: ToolServer) -> None:

@@ -8,9 +8,10 @@ from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
 from oc_trio.config.agents import ToolRules
 from oc_trio.core.inbound import InboundMessage
+from oc_trio.core.tool_names import visible_pattern
 from oc_trio.runtime.delivery.buttons import PROMPT
 from oc_trio.runtime.tools.asker_places import Asked
-from oc_trio.runtime.tools.mcp_servers import ToolServers, visible_name
+from oc_trio.runtime.tools.mcp_servers import ToolServers
 from oc_trio.runtime.tools.message_tool import MessageTool
 from oc_trio.runtime.tools.post_names import PostNames
 from oc_trio.runtime.tools.skills import SkillLibrary
@@ -87,6 +88,6 @@ def _visible_forms(patterns: tuple[str, ...]) -> Iterator[str]:
     """
     for pattern in patterns:
         if SEPARATOR in pattern:
-            yield visible_name(pattern)
+            yield visible_pattern(pattern)
         for at in (at for at, char in enumerate(pattern) if char == "."):
-            yield f"{visible_name(pattern[:at])}{SEPARATOR}{visible_name(pattern[at + 1 :])}"
+            yield f"{visible_pattern(pattern[:at])}{SEPARATOR}{visible_pattern(pattern[at + 1 :])}"
