@@ -86,9 +86,11 @@ class _AccountTasks:
         services, turns = self.parts.services, self.parts.turns
         async with trio.open_nursery() as sessions:
             dispatcher = Dispatcher(sessions, self._session_factory(), self._run_session)
+            # Asked at each scrape, instead of counted at each begin and end of a conversation.
             services.metrics.sessions.labels(services.account).set_function(lambda: len(dispatcher))
             services.metrics.live_drafts.labels(services.account).set_function(lambda: turns.pacer.live)
             event_handler = build_event_handler(self.parts, dispatcher, sessions)
+            # Before recovery: what it goes on with can be seen and stopped from the first moment.
             with self.inputs.live.serving(LiveAccount(self.inputs.id, dispatcher, turns.live, services.directory)):
                 # What an earlier run left comes before anything new.
                 await services.late_edits.restore()
@@ -118,6 +120,7 @@ class _AccountTasks:
         requests = RequestAdmission(services, event_handler.submit)
         stop = partial(inputs.live.stop_of, inputs.id)
         async with inputs.port.open(requests, inputs.settings, parts.questions, parts.registration, stop):
+            # After the endpoints are open: a button of an answer to what catch-up reads may be clicked at once.
             await connection.start()
             feeders.start_soon(connection.run_audit)
             runner = JobRunner(requests, parts.outbound, parts.sender)
@@ -128,6 +131,7 @@ class _AccountTasks:
             await inputs.drain.idle(lambda: dispatcher.is_idle)
         # Turns that did not end in time get their drafts sealed, and go on after the next start.
         dispatcher.cancel_all(reason=CancelReason.DRAIN.value)
+        # Last: until here edits and deletions by people still reach the turns that are ending.
         await connection.stop()
 
     def _session_factory(self) -> Callable[[SessionKey], Session]:
@@ -158,6 +162,7 @@ class _AccountTasks:
         """Run a conversation's task. A defect of it fails the messages that it held; the next one begins it anew."""
         services = self.parts.services
         run = partial(session.run, on_idle=on_idle)
+        # A conversation's defect must not end the account's nursery, and with it every other conversation.
         if await services.boundary.contain(run, "conversation", {"session": session.key}) is not None:
             # The session is out of the table first: a message that comes now gets a new one.
             on_idle()

@@ -128,6 +128,7 @@ class CatchUp:
         async def on_behind(behind: tuple[Behind, ...]) -> None:
             count_before = self.event_handler.posts_without_event
             await self._pass(frozenset(each.channel.id for each in behind))
+            # After the pass: one that failed has to be found behind again.
             for each in behind:
                 self._channels[each.channel.id].audited_at = each.channel.last_post_at
             # Only posts that are new to us count as a loss; what the channels moved for may have been edits or our own
@@ -150,6 +151,7 @@ class CatchUp:
         """
         alive_at = await self._alive_at()
         # Beside the pass: a repair may have to wait for the server.
+        # Since the account was alive: later changes came as events.
         self.services.boundary.start(self.nursery, partial(self.services.late_edits.check, alive_at or 0), "late edits")
         if self._recheck.is_due(pause):
             await self.event_handler.recheck_unanswered()
@@ -258,6 +260,8 @@ class CatchUp:
             message=f"{capped} Please ask again if you still need an answer.",
             kind=OutboxKind.NOTICE,
         )
+        # In the outbox before the send: a crash here must not swallow the only word about messages that nobody will
+        # answer.
         await services.delivery.queue([notice])
         # Beside the pass: a channel that takes no posts right now must not hold up the connection.
         send = partial(self._send_notice, notice)

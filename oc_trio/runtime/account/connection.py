@@ -112,6 +112,7 @@ class AccountConnection:
             services.api,
             hooks(on_connected=self.catch_up.on_connected),
             random=random,
+            # Its maximum is the policy's: the setting says how soon, not how seldom.
             policy=RetryPolicy(initial=connection.reconnect_interval),
             resume=ResumePoint(saved.connection_id, saved.next_seq) if saved and saved.connection_id else None,
             ssl_context=self.dependencies.ssl_context,

@@ -46,6 +46,7 @@ async def fetch_own_user(
         refused = isinstance(failure, MattermostRejected) and failure.is_auth
         show(AUTH_FAILED if refused else UNREACHABLE, str(failure))
         # At once: the refusal was about the token that was replaced.
+        # Read at each refusal: who rotates the token may write it minutes after the old one was revoked.
         if refused and await token.reread():
             continue
         # Failures of the other kind don't count: a network that was down says nothing about the token.

@@ -42,6 +42,7 @@ def pick_account(loaded: Loaded, wanted: str | None) -> Account:
     name = normalize_account_id(wanted) if wanted else loaded.default_account
     if name in loaded.accounts:
         return loaded.accounts[name]
+    # Told with its own mistakes: "no such account" would send people looking for a typing error.
     if name in loaded.broken:
         raise ConfigError(*loaded.broken[name])
     known = ", ".join(loaded.accounts) or "none"

@@ -38,6 +38,7 @@ async def approve(
 
     None where no account, or more than one, has a request with that code, or where it has expired.
     """
+    # Before anybody is told: the answer that they write at once has to find the door open.
     row = await store.pairing.approve(account, normalise_code(code), now_ms)
     if row is None or not notify:
         return Approval(row) if row is not None else None

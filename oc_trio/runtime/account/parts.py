@@ -65,6 +65,7 @@ from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
 
 # Commands are quick, but each writes to the journal and may wait for it.
+# So many that one which waits does not hold up the others, so few that a flood of them leaves answers their turn.
 _COMMANDS_AT_ONCE = 8
 # However long the server was away: half a minute after it is back, posts go out again.
 RETRIES = RetryPolicy(initial=0.5, maximum=30.0)
@@ -168,6 +169,7 @@ def build_parts(
             outbound.uploader.files,
             outbound.uploader.media.limit,
             inputs.dependencies.pictures,
+            # The model's, which is known only when a turn has chosen it.
             bounds,
             services.clock.random.random,
         ),

@@ -51,6 +51,7 @@ class Recovery:
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
             resubmit = partial(self.event_handler.resubmit, obligation)
+            # Ended as failed, or each start would meet the same defect again.
             if await services.boundary.contain(resubmit, "message", {"post": obligation.trigger}) is not None:
                 await services.store.obligations.close([obligation.id], failed(DEFECT), services.clock.now_ms())
         if obligations:
@@ -123,6 +124,7 @@ class Recovery:
     async def _recheck(self, obligations: Sequence[Obligation]) -> list[Obligation]:
         """The obligations whose message was not deleted meanwhile, with the text that it has now; others are closed."""
         services, remaining = self.services, list[Obligation]()
+        # All at once and within one limit of time: the start waits for it.
         changes = await find_changes(self.event_handler.admission, obligations)
         for obligation in obligations:
             change = changes.get(obligation.id)
@@ -134,6 +136,7 @@ class Recovery:
                 continue
             if change is not None:
                 obligation = evolve(obligation, payload=change.to_json())
+                # In the journal, too: the turn reads its messages from there when it is run again.
                 await services.store.obligations.revise(obligation.id, obligation.payload)
             remaining.append(obligation)
         return remaining

@@ -33,6 +33,7 @@ from oc_trio.runtime.policies import net_policy
 
 # Mattermost waits 30 s for an integration; a little more, so that its own words come back.
 TRIP_SECONDS = 40.0
+# For one request, after which an operator waits no longer: what is left behind is named.
 REMOVE_SECONDS = 10.0
 _TEXT = "oc_trio checks whether clicks reach it. This post will be gone in a moment."
 
@@ -131,10 +132,12 @@ class _Check:
         if not teams:
             problem = "the bot is in no team, and a command belongs to a team"
             return RoundTrip(self.account.id, "command", url, RoundTripOutcome.NOT_TRIED, problem=problem)
+        # Eight characters are enough to meet no other check's, and few enough to read.
         nonce, trigger = self._nonce(), TRIGGER + self._nonce()[:8]
         wanted = CommandSpec(trigger, trigger, "Made by a check of oc_trio, and removed by it")
         made: SlashCommand | None = None
         refusal: MattermostError | None = None
+        # The right to make commands is a team's: a bot may have it in some of them only.
         for team in teams:
             try:
                 command = Registrar(self.user.id, url).command(team.id, wanted)

@@ -27,6 +27,7 @@ async def send_direct(
     try:
         async with open_outbound_client(loaded, account, dependencies) as outbound:
             channel = await outbound.direct.channel(user)
+            # Not through the outbox: a command has no delivery task that would go on with it.
             new = NewPost(channel.id, text, pending_post_id=f"{outbound.user.id}:{key}.{user}")
             await outbound.sender.create(new, lane=Lane.FINAL)
     except MattermostError as problem:

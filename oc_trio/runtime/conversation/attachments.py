@@ -26,6 +26,7 @@ from oc_trio.mattermost.sniff import TEXT
 from oc_trio.runtime.conversation.pictures import Pictures
 from oc_trio.runtime.delivery.retry import with_few_tries
 
+# As many as one post may have files: what one message shows is never cut.
 MAX_IMAGES = 10
 TEXT_BUDGET = 60_000  # characters of a turn's files, about 15,000 tokens
 # For one file, the wait for its picture's conversion (`FIT_SECONDS`) included.

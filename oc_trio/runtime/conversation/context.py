@@ -31,6 +31,7 @@ from oc_trio.store.store import Store
 from oc_trio.telemetry.log import get_logger
 
 # After this the turn goes on without the thread's earlier posts.
+# OpenClaw's deadline for the same.
 THREAD_SECONDS = 5.0
 # As many as one post may have.
 MAX_EARLIER_FILES = 10

@@ -45,7 +45,9 @@ _MAX_DRAWN_BYTES = 1_500_000
 _PLAIN = frozenset({"L", "RGB", "RGBA"})
 # Modes that every model server's decoder reads correctly; CMYK and 16 bits may be misread.
 _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+# From losses that hardly anybody sees down to where small letters begin to blur; below that, fewer pixels are better.
 _QUALITIES = (90, 75, 60)
+# Smaller than this nothing is recognised: the picture is left out.
 _SMALLEST_EDGE = 128
 _ORIENTATION, _GPS = 0x0112, 0x8825
 # What Pillow and its plugins raise on damaged files.
@@ -218,6 +220,7 @@ def _encode(picture: Image.Image, bounds: ImageBounds, *, is_drawn: bool) -> tup
         data = _save(picture, "JPEG", quality=quality)
         if len(data) <= bounds.most_bytes:
             return JPEG, data
+    # Each step has about half of the pixels, and with them about half of the bytes.
     edge = max(picture.size) * 3 // 4
     while edge >= _SMALLEST_EDGE:
         picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)

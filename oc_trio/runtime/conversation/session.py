@@ -18,7 +18,7 @@ from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.tracing import NO_SPAN, Span
 from oc_trio.wakeup import Wakeup
 
-# Debouncing ends after so many periods: people may never stop writing.
+# Debouncing ends after so many periods, as in OpenClaw: people may never stop writing.
 _LONGEST_DEBOUNCES = 5
 
 log = get_logger(part="session")

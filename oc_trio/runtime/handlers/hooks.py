@@ -40,6 +40,7 @@ from oc_trio.telemetry.log import get_logger
 log = get_logger(part="hooks")
 
 NOBODY = UserId("hook")
+# It stands before the text as an author's name does, and who calls the hook chooses it.
 _LONGEST_NAME = 60
 
 

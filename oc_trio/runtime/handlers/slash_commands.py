@@ -407,6 +407,7 @@ class SlashCommandHandler:
         if caller.access.reason != "dm_policy_pairing_required":
             return denial_text(caller.access, Origin.COMMAND, caller.sender.user_id)
         policy, user = PairingPolicy(), caller.sender
+        # Not asked for what is taken: of 40 bits, with at most three codes waiting, none comes twice.
         code = new_code(secrets.randbelow, taken=frozenset())
         request = await services.store.pairing.request(
             services.account,

@@ -26,10 +26,13 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+# The numbers are OpenClaw's.
 # A person waits for the answer to the command; two such look-ups may be needed.
 LOOKUP_SECONDS = 1.0
+# So long a token that was refused is refused without a look-up: an old command repeats its own with each use.
 NEGATIVE_SECONDS = 5.0
-# Requests per command for tokens that we don't have: 20 at once, then one each half second.
+# Requests per command for tokens that we don't have: 20 at once, then one each half second. What was refused before
+# does not bound them, as each guess is another token.
 BURST, REFILL_SECONDS = 20.0, 0.5
 # For memory only: what is forgotten is asked for again.
 MAX_KEPT = 2000

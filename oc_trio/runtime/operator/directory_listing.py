@@ -57,6 +57,7 @@ async def peers(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]:
             users = await api.users.search(query.removeprefix("@"), team_id=team.id, limit=_SEARCHED)
         else:
             users = await api.users.by_ids(await api.teams.members(team.id))
+        # By id: most people are in several of the bot's teams.
         users_by_id.update((user.id, user) for user in users)
 
     await run_bounded(of_team, range(len(teams)), _TEAMS_AT_ONCE)
@@ -85,6 +86,7 @@ async def groups(outbound: OutboundClient, query: str = "") -> tuple[Entry, ...]
 
 
 def _people(outbound: OutboundClient, users: Iterable[User]) -> tuple[Entry, ...]:
+    # The lists of a team have people who were deactivated, too; nobody could reach those.
     known = [user for user in users if user.id != outbound.user.id and not user.delete_at]
     return tuple(_user(outbound.account, user) for user in sorted(known, key=lambda user: user.username))
 
@@ -95,5 +97,6 @@ def _user(account: AccountId, user: User) -> Entry:
 
 
 def _channel(account: AccountId, channel: Channel, team: str) -> Entry:
+    # The name of a group channel is a hash, which `#` would not find.
     name = channel.name if channel.type is ChannelType.GROUP else f"#{channel.name}"
     return Entry(account, _KINDS[channel.type], f"channel:{channel.id}", name, channel.display_name, team)

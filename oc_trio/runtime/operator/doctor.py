@@ -49,6 +49,7 @@ async def _mended(finding: Finding) -> Finding:
     try:
         done = await finding.repair()
     except (OSError, OcTrioError) as problem:
+        # One that fails is said with its finding; the checks go on.
         return evolve(finding, text=f"{finding.text} (could not be fixed: {problem})", repair=None)
     return Finding(Level.FIXED, finding.subject, f"{finding.text}: {done}", finding.code)
 
@@ -65,6 +66,7 @@ async def _run_all(loaded: Loaded, depth: Depth) -> AsyncGenerator[Finding, None
     if unit is not None:
         yield unit
     hold_seconds = depth.hold_seconds if depth.deep else 0.0
+    # One for all accounts: of two that want a command in a team, it has to know that the first one has it.
     account_check = AccountCheck(loaded, CommandCheck(loaded), hold_seconds, depth.progress)
     for account_id in sorted(loaded.accounts, key=loaded.listed_at):
         account = loaded.accounts[account_id]

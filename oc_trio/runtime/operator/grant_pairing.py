@@ -61,6 +61,7 @@ async def grant(store: Store, people: Sequence[Grant], now_ms: int, *, dry_run: 
         if one.problem:
             done.append(one)
             continue
+        # Anew for each person: the same one may be named twice, by id and by name.
         known = await store.pairing.approved(one.account)
         is_new = one.user_id not in known
         if is_new and not dry_run:

@@ -38,6 +38,7 @@ _SECONDS = 10.0
 _DEEP_SECONDS = 120.0
 # Bytes: more than any list of models has, so that no server fills the memory.
 _LONGEST_LIST = 16 * 1_048_576
+# OpenRouter, for one, lists hundreds of models.
 _MAX_NAMED = 12
 _CHAT = "/chat/completions"
 _LOOK = "look into the log of its server, and try another model"
@@ -127,6 +128,7 @@ class _ModelList:
             case never:
                 assert_never(never)
         parts = urlsplit(base.strip())
+        # The agents take the address with or without the last part, so the list's has to be found from both.
         path = parts.path.rstrip("/").removesuffix(_CHAT).removesuffix("/messages")
         return parts._replace(path=path).geturl()
 
@@ -188,6 +190,7 @@ class _ModelList:
         key = self.provider.api_key.reveal()
         match built_in_api(self.provider.api):
             case ModelApi.ANTHROPIC:
+                # Anthropic refuses requests without it, the list's, too.
                 headers = with_key(headers, "anthropic-version", VERSION)
                 return with_key(headers, "x-api-key", key) if key else headers
             case ModelApi.OPENAI | ModelApi.COMMAND | ModelApi.SCRIPTED | None:
@@ -210,6 +213,7 @@ class _ModelList:
                 await response.aclose()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         ids = ids_of(bytes(body)) if response.status_code == 200 else None
+        # The words of an error are at its start; a whole HTML page would be searched for them in vain.
         words = self._clean(error_text(bytes(body[:4096])))
         return _Answer(response.status_code, kind, words, ids, bool(ids) and takes_any_name(bytes(body)))
 
@@ -292,7 +296,9 @@ def is_listed(model: str, ids: Iterable[str]) -> bool:
 
     Ollama adds `:latest`, Gemini begins with `models/`, OpenRouter takes `:nitro`, Anthropic adds a date.
     """
+    # Anthropic lists the dated names only, and takes `-latest` for the newest of them.
     bare = model.removesuffix("-latest")
+    # On both sides: Gemini takes the name with and without it.
     known = {listed.removeprefix("models/") for listed in ids}
     return (
         model.removeprefix("models/") in known

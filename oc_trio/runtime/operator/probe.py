@@ -10,6 +10,7 @@ from oc_trio.errors import OcTrioError
 from oc_trio.ids import AccountId
 from oc_trio.runtime.account.outbound_client import dependencies_for, open_outbound_client
 
+# For an operator who waits, and the default of `--timeout`; all accounts are asked at once.
 _SECONDS = 15.0
 
 

@@ -21,6 +21,7 @@ def close_to_others(mode: int, paths: Iterable[Path]) -> Repair:
     async def close() -> str:
         await trio.lowlevel.checkpoint()
         for path in targets:
+            # Again just before the change: what was checked may have been replaced since.
             if stat.S_ISLNK(path.lstat().st_mode):
                 raise OSError(f"{path} is a link")
             path.chmod(mode)

@@ -22,6 +22,7 @@ async def ask_gateway(socket: Path, method: str, path: str, *, seconds: float) -
             async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113 - Trio's
                 response = await http.request(method, f"http://localhost{path}")
         if response.status_code != 200:
+            # A path that this release has and the running one does not: it was upgraded and not restarted.
             old = " and is of another release: restart it" if response.status_code in (404, 405) else ""
             raise GatewaySilent(f"the running gateway does not do that (HTTP {response.status_code}){old}")
         answer = response.json()

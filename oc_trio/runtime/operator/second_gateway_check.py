@@ -67,6 +67,7 @@ async def _moved_commands(
     api: Api, user: User, account: AccountId, teams: Sequence[Team], store: Store
 ) -> tuple[str, ...]:
     """Commands of the bot that lead elsewhere than where this journal's gateway pointed them."""
+    # Lower case on both sides: Mattermost keeps triggers so, whatever was registered.
     remembered = {(each.team_id, each.trigger.lower()): each.url for each in await store.commands.all(account)}
     moved: set[tuple[str, str]] = set()
     for team in teams:

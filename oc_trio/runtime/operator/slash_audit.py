@@ -66,6 +66,7 @@ async def audit_commands(
                 problems.append(f"team {team.name}: the commands can't be listed: {problem}")
                 continue
             for command in commands:
+                # By the URL, too: one of the same name that leads elsewhere is a left-over of an earlier address.
                 wanted = command.trigger in triggers and command.url == plan.command_url
                 row = AuditedCommand(account.id, team.name, command, registrar.may_delete(command), wanted)
                 if not remove:

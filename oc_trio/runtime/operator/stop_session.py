@@ -24,6 +24,7 @@ async def stop_by_journal(store: Store, session: SessionKey, account: AccountId 
             is_stopped = await stop_elsewhere(relay, session, account)
         except CallbackRefused as refusal:
             refused = refusal.reason
+        # The relay runs for ever otherwise.
         nursery.cancel_scope.cancel()
     if refused:
         return False, refused

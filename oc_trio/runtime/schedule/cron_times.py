@@ -23,6 +23,7 @@ _MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+# Sunday is 0 for cronsim, so that `fri-sun` would be a range that ends before it begins.
 _TO_SUNDAY = re.compile(r"-(?:sun|0)(?![0-9])")
 
 
@@ -52,7 +53,8 @@ def latest_due(timing: Timing, until: int) -> int | None:
             assert_never(never)
 
 
-# Every job is looked at twice a minute, and its next time stays the same until it runs.
+# Every job is looked at twice a minute, and its next time stays the same until it runs. Twice as many as the journal
+# may have jobs: those of the file, and times that have just passed, fit as well.
 @lru_cache(maxsize=2048)
 def next_run(expression: str, zone: str, after: int) -> int | None:
     """The first time later than `after`; None if there is none in the next decades."""
@@ -66,6 +68,7 @@ def latest_run(expression: str, zone: str, until: int) -> int | None:
 
 
 def _tick(expression: str, zone: str, at: int, *, reverse: bool) -> int | None:
+    # UTC needs no time zone database, which small containers don't have.
     start = datetime.fromtimestamp(at / 1000, UTC if zone == "UTC" else ZoneInfo(zone))
     try:
         tick = next(CronSim(_plain(expression), start, reverse=reverse), None)

@@ -51,6 +51,7 @@ class JobRunner:
         """Make the run, and record what became of it. Raises StoreError."""
         services = self.requests.services
         run = evolve(run, ran_at=self.now())
+        # What a defect leaves: `contain` logs it, and the history has to say something.
         ended = evolve(run, state=RunState.FAILED, reason=DEFECT)
 
         async def make() -> None:
@@ -69,6 +70,7 @@ class JobRunner:
     async def begun(self, run: JobRun) -> JobRun | None:
         """The run as far as an earlier process made it before it could write that down; None if it made nothing."""
         store = self.requests.services.store
+        # The first part is queued before any other, so it is there wherever one is.
         if await store.outbox.get(OutboxId(f"{run.id}.0")) is not None:
             return evolve(run, state=RunState.QUEUED)
         obligation = await store.obligations.by_trigger(self.requests.services.account, run.trigger)
@@ -85,6 +87,7 @@ class JobRunner:
     async def _post(self, job: ScheduledJob, run: JobRun) -> JobRun:
         place = await self._with_retries(lambda: self.outbound.targets.resolve(job.target))
         message = await self.outbound.compose(place, MessageRequest(job.text))
+        # Before it is sent: a run that is cut off has the channel in its history.
         run = evolve(run, channel_id=message.channel_id)
 
         async def queued() -> None:
@@ -134,6 +137,7 @@ class JobRunner:
         services, now = self.requests.services, self.now()
         known = await services.store.sessions.settings(session)
         wanted = SessionSettings(model=job.model, thinking=job.thinking).to_json()
+        # Not at each run: nearly always nothing has changed, and a write waits for the disk.
         if known != wanted:
             use = SessionUse(session, services.account, channel_id, "", agent, now)
             await services.store.sessions.touch(use)

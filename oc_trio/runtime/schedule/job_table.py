@@ -44,6 +44,7 @@ def all_jobs(loaded: Loaded, added: tuple[ScheduledJob, ...]) -> tuple[Scheduled
     """The file's jobs, then those of the journal; one of the file hides one of the same id."""
     of_file = jobs_of_file(loaded)
     names = {job.id for job in of_file}
+    # The file's wins: no command is to change what an operator has written there.
     return (*of_file, *(job for job in added if job.id not in names))
 
 

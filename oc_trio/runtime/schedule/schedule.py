@@ -50,6 +50,7 @@ class Schedule:
         """Run jobs when they are due; ends by cancellation. Raises StoreError."""
         # From before the first look: what changes while it reads the jobs is looked at again.
         with self.table.watch() as changed:
+            # Runs end with it: what was asked or queued by then goes on after the next start.
             async with trio.open_nursery() as nursery:
                 while True:
                     until = await self._look(nursery, changed)
@@ -58,9 +59,12 @@ class Schedule:
 
     async def _look(self, nursery: trio.Nursery, changed: Wakeup) -> int:
         """Start what is due; returns when the next run is, or when to look again."""
+        # Before the reads: they may take long, and the next look is not to be later for that.
         soon = self.runner.now() + int(_LOOK_SECONDS * 1000)
         store = self.runner.requests.services.store
         try:
+            # All jobs, other accounts' too: only then is a run by hand of an unknown job told from one of another
+            # account.
             jobs = {job.id: job for job in await self.table.jobs(store)}
             last = {each.job: each.at for each in await store.cron.all()}
             wanted = await store.cron_runs.wanted()
@@ -75,10 +79,12 @@ class Schedule:
         self._is_failing = False
         loaded = self.table.loaded()
         own = {name: job for name, job in jobs.items() if account_of(job, loaded) == self.account}
+        # Before the schedule's own switch: a run by hand works with `cron.enabled = false`, too.
         for run in wanted:
             await self._take(run, jobs, own, nursery, changed)
         if not loaded.config.cron.enabled:
             return soon
+        # A job that was removed and added again begins anew, and the table stays small.
         self._since = {name: at for name, at in self._since.items() if name in own}
         return min([soon, *[await self._plan(job, last, nursery, changed) or soon for job in own.values()]])
 
@@ -97,6 +103,7 @@ class Schedule:
             await self._retire(job)
             return None
         first = next_due(job.timing, after)
+        # Looked for only when something is due: most looks find nothing, and only the next time is cached.
         latest = latest_due(job.timing, now) if first is not None and first <= now else None
         match due_now(first, latest, now, job.missed):
             case Wait(until):
@@ -144,6 +151,7 @@ class Schedule:
         async def make() -> None:
             await self.runner.run(job, evolve(run, account=self.account))
             if not run.by_hand:
+                # Before the job counts as idle again, or the look that this wakes would start what fell due meanwhile.
                 self._since[job.id] = max(run.due_at, latest_due(job.timing, self.runner.now()) or run.due_at)
             self._busy.discard(key)
             changed.set()
@@ -155,8 +163,10 @@ class Schedule:
         store = self.runner.requests.services.store
         assert isinstance(job.timing, Once)
         run = await store.cron_runs.get(scheduled_run(job.id, self.account, job.timing.at).id)
+        # A prompt's run ends with its answer, and it may fail until then.
         if run is not None and not run.state.is_end:
             return
+        # One that failed stays, disabled, so that somebody can see it and run it by hand.
         is_done = run is not None and run.state in (RunState.DELIVERED, RunState.SILENT)
         if job.source is JobSource.JOURNAL:
             await store.cron_jobs.retire(job, delete=is_done and not job.keep)

@@ -28,6 +28,7 @@ REFUSED = (
 # The messages that a turn answers, as many as it answers by now.
 Asked = Callable[[], Sequence[InboundMessage]]
 
+# Their authors are no users: nobody's memberships could be asked for.
 _WITHOUT_ASKER = frozenset({Source.CRON, Source.HOOK})
 
 log = get_logger(part="asker_places")
@@ -54,6 +55,7 @@ class AskersPlaces:
         parsed = parse_target(target)
         try:
             place = await self.targets.resolve(parsed)
+            # Here without asking: whoever is answered here has just written here.
             is_theirs = place.channel_id == here or await self._is_theirs(place, askers)
         except (TargetError, MattermostError) as problem:
             if not isinstance(problem, (TargetError, MattermostRejected)):
@@ -71,6 +73,7 @@ class AskersPlaces:
             # Named by its two people. An administrator's token sees other people's, too.
             pair = set(channel.name.split("__"))
             return any(pair == {self.bot, asker} for asker in askers)
+        # Sorted: a set's order differs from process to process, and the simulation has to repeat its runs.
         for asker in sorted(askers):
             if not await self.api.channels.has_member(channel.id, asker):
                 return False

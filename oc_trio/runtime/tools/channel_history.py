@@ -45,12 +45,14 @@ async def read_page(
         raise BadRange("limit must be a positive number.")
     if sum(map(bool, (before, after, around))) > 1:
         raise BadRange("Give one of before, after and around, not several.")
+    # The server would cut it without a word; `has_more` tells that there is more.
     limit = min(limit, MAX_LIMIT)
     try:
         if around:
             posts, has_more = await _around(api, channel_id, PostId(around), limit)
         else:
             page = await _page(api, channel_id, limit, before, after)
+            # What lies further in the direction that was asked for; on the other side there is nearly always something.
             posts, has_more = page.posts, bool(page.next_post_id if after else page.prev_post_id)
     except MattermostRejected as refusal:
         # Whether it does not exist or may not be read is told alike: the difference would show what exists.

@@ -36,6 +36,7 @@ def require_allowed(channel: Channel, access: AccessPolicy) -> None:
     """`onlyTeams` and `onlyChannels` hold for what the bot sends, too. Raises ToolFailed."""
     if channel.type is ChannelType.DIRECT:
         return
+    # A group channel belongs to no team, so no rule about teams can refuse it.
     has_team = channel.type is not ChannelType.GROUP
     outside_team = access.only_teams is not None and has_team and channel.team_id not in access.only_teams
     if outside_team or (access.only_channels is not None and channel.id not in access.only_channels):

@@ -58,6 +58,7 @@ class MessageTool:
 
     def tool(self, here: InboundMessage, asked: Asked, names: PostNames) -> tuple[ToolSpec, Function]:
         """The tool for a turn that runs where `here` was written, and answers what `asked` gives at each call."""
+        # For the turn and not for the call: a model in a loop calls again and again.
         budget = _PostBudget(self.policies.reply.bounds.posts)
 
         async def call(arguments: Mapping[str, Any]) -> str | ToolResult:
@@ -132,6 +133,7 @@ class _Call:
             raise ToolFailed(
                 f"channel is the platform, which is mattermost here, not {platform!r}: name the place in target."
             )
+        # The schema requires it; a model that leaves it out means the usual one.
         match self._text("action") or "send":
             case "send":
                 return await self._send()
@@ -153,6 +155,7 @@ class _Call:
         self._require_short(message)
         composed = await outbound.compose(place, message, root_id=root_id)
         refused = [f"{each.source}: {each.problem}" for each in composed.attachments if each.problem]
+        # Every file was refused and there is no text; with a text, the refusals are told beside what was sent.
         if not composed.parts:
             raise ToolFailed(f"Nothing was sent: {'; '.join(refused)}")
         # Before sending: a call that was cut off by the time limit still posts, and has to count.
@@ -216,6 +219,7 @@ class _Call:
         if not self._is_here(place):
             self._require_readable(place)
         limit = self.arguments.get("limit", DEFAULT_LIMIT)
+        # Models send 20.0 as well; `True` is an int for Python.
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit != int(limit):
             raise ToolFailed("limit must be a positive number.")
         channel_id = await outbound.channel_id(place)
@@ -237,6 +241,7 @@ class _Call:
         if not target:
             return Place(await outbound.directory.channel(self.here.channel_id))
         place = await self._resolve(target)
+        # A place that a user names has no channel yet; this one is the conversation of the call, with its thread.
         if self.here.is_direct and place.user_id == self.here.user_id:
             return Place(await outbound.directory.channel(self.here.channel_id))
         if place.channel is not None and not self._is_here(place):
@@ -245,6 +250,7 @@ class _Call:
 
     async def _resolve(self, target: str) -> Place:
         outbound, askers = self.tool.outbound, askers_of(self.asked())
+        # Schedules and hooks have no askers: whoever sets them up has the operator's trust.
         if not self.tool.permissions.members_only or not askers:
             return await outbound.targets.resolve(target)
         places = AskersPlaces(outbound.api, outbound.user.id, outbound.targets)
@@ -260,6 +266,7 @@ class _Call:
             return "", ""
         if not is_here:
             return "", reply_to
+        # A flat conversation stays flat: a reply would open a thread that nobody asked for.
         if here.is_direct and not here.reply_root:
             return "", ""
         is_current = reply_to in ("", here.post_id, here.root_id, here.reply_root)
@@ -272,6 +279,7 @@ class _Call:
         if not permissions.messages:
             raise ToolFailed("Only the current conversation can be read here (actions.messages is off).")
         listed = channel is not None and bool({channel.id, "*"} & permissions.listed)
+        # OpenClaw's rule: `groups` does not say where people are answered, and yet what may be read.
         is_allowed = permissions.group_policy is GroupPolicy.OPEN or (
             listed and permissions.group_policy is not GroupPolicy.DISABLED
         )

@@ -15,6 +15,7 @@ from attrs import define, field
 from oc_trio.agent.port import Message
 from oc_trio.ids import TurnId
 
+# 80 bits are plenty among the calls of one turn, and the rows' ids stay short.
 _DIGEST = 20  # hexadecimal digits
 
 
@@ -31,11 +32,13 @@ class PostNames:
         names = cls(turn)
         for message in transcript:
             for call in message.tool_calls:
+                # Counted whatever came of it: a call that failed may have posted.
                 names.next(call.name, call.arguments)
         return names
 
     def next(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """The name for what the next such call posts; fit for the id of a row of the outbox."""
+        # Sorted: the model may write the same arguments in another order when it is asked again.
         text = json.dumps([tool, arguments], sort_keys=True, separators=(",", ":"), default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
         self._calls[digest] += 1

@@ -126,13 +126,16 @@ def read_skill(path: Path) -> Skill:
 
 def read_body(path: Path) -> str:
     """A skill's instructions, and where its folder is. Raises OSError, BadSkill."""
+    # A skill names its files relative to itself, and tools of MCP servers need the whole path.
     return f"{_split(_text(path)).body}\n\n(Files of this skill are in {path.parent}.)"
 
 
 def _text(path: Path) -> str:
+    # Before it is read: a link may lead to anything.
     if path.stat().st_size > MAX_BYTES:
         raise BadSkill(f"it is larger than {MAX_BYTES} bytes")
     try:
+        # With or without a byte order mark, which Windows editors write.
         return clean(path.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise BadSkill("it is not UTF-8 text") from None
@@ -158,6 +161,7 @@ def _fields(lines: Sequence[str]) -> dict[str, str]:
         if match:
             value = (match[2] or "").strip()
             current = fields.setdefault(match[1].lower(), [])
+            # YAML's mark of a text of several lines, which is not part of it.
             if not re.fullmatch(r"[|>][+-]?\d?", value):
                 current.append(value)
         elif current is not None and (line[:1].isspace() or not line.strip()):

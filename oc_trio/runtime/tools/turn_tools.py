@@ -52,6 +52,7 @@ class TurnTools:
         can_ask = self.can_ask()
         own = LocalTools([self.message.tool(here, asked, names), *([library.tool()] if library.skills else [])])
         toolboxes: Mapping[str, Toolbox] = {
+            # First, so that no server's tool can take the name of one of these.
             "": LocalTools.joined(own, *(make(here, names) for make in self.local if can_ask)),
             **self.servers.toolboxes,
         }
@@ -69,6 +70,8 @@ class TurnTools:
 def policy_of(rules: ToolRules, servers: ToolServers) -> ToolPolicy:
     """The operator's rules; `files.*` and `files__*` both mean the tools of the server `files`."""
     return ToolPolicy(
+        # Without the visible forms: what is allowed must match as it is written, or more would be offered than was
+        # meant.
         allow=_with_separator(rules.allow),
         deny=(*_with_separator(rules.deny), *_visible_forms(rules.deny)),
         approve=(*_with_separator(rules.approve), *_visible_forms(rules.approve), *servers.approve),

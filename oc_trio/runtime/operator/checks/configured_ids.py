@@ -23,6 +23,7 @@ from oc_trio.runtime.operator.findings import Finding, Level
 
 # For all ids of an account.
 _SECONDS = 30.0
+# Up to two requests each: more would use up the seconds, and the rate limit that a running gateway shares.
 _MOST_UNKNOWN = 50  # ids for which the server is asked one by one
 
 

@@ -16,6 +16,7 @@ from oc_trio.core.gating import ChatMode
 from oc_trio.ids import AccountId
 from oc_trio.store.admission import ADMIT, CONTEXT, Seen
 
+# Of a list in the configuration: the sentence is about one person, who is not in it.
 _MOST_LISTED = 5
 
 

@@ -49,6 +49,7 @@ async def look_up_names(
     async def ask(account: Account, outbound: OutboundClient) -> None:
         facts.bots[AccountId(account.id)] = outbound.user.username
         wanted = [UserId(each) for each in users if is_mattermost_id(each) and each not in facts.names]
+        # All users with one request; channels can only be asked for one by one.
         facts.names |= {user.id: f"@{user.username}" for user in await outbound.api.users.by_ids(wanted)}
         for each in channels:
             if is_mattermost_id(each) and each not in facts.names:

@@ -51,6 +51,7 @@ class JobStates:
 
     def find(self, name: str) -> ScheduledJob:
         """The job of that id, or the one that is called so, in any case. Raises JobRefused."""
+        # A whole id before any name: somebody may have called another job so.
         for job in self.jobs:
             if job.id == name:
                 return job
@@ -74,6 +75,7 @@ class JobStates:
     def fields(self, job: ScheduledJob, now: int) -> dict[str, Any]:
         """The job for machines; times are ISO 8601 in UTC, empty for never."""
         timing, problem = job.timing, job_problem(job, self.loaded)
+        # Both: a run by hand is in the history, and the schedule goes by its own last one.
         last, run = self.last.get(job.id), self.runs.get(job.id)
         is_on = job.enabled and self.loaded.config.cron.enabled
         due = next_due(timing, max(now, last.at if last else 0)) if is_on and not problem else None

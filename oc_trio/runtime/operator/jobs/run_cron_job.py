@@ -27,6 +27,7 @@ from oc_trio.store.store import Store
 INTERRUPTED = "interrupted"
 # Whoever has pressed Ctrl-C waits for this.
 _RECORD_SECONDS = 5.0
+# A gateway takes a run within milliseconds, and a text is posted in some tenths of a second.
 _FIRST_LOOK_SECONDS = 0.05
 
 
@@ -97,6 +98,7 @@ async def _answer(loaded: Loaded, job: ScheduledJob, dependencies: Dependencies)
         setup = agents.setup(agent, SessionSettings(model=job.model, thinking=job.thinking))
         request = TurnRequest(
             agent=agent,
+            # Not the schedule's own: an agent that remembers by this key must not take a trial into it.
             session=SessionKey(f"agent:{agent}:cron:{job.id}:by-hand".lower()),
             system_prompt="\n\n".join(
                 part for part in (setup.system_prompt, time_line(dependencies.clock.now_ms(), setup.timezone)) if part

@@ -67,6 +67,7 @@ async def find_local_servers(servers: Sequence[LocalModelServer]) -> tuple[Local
             if models:
                 found[server.provider] = evolve(server, models=models)
 
+    # No certificates are loaded: these servers speak HTTP on this machine.
     async with open_model_client(None) as http, trio.open_nursery() as nursery:
         for server in servers:
             nursery.start_soon(look, http, server)
@@ -89,6 +90,7 @@ async def ask_for_models(name: str, api: str, base_url: str, key: str) -> ModelL
     context = await trio.to_thread.run_sync(client_tls) if is_tls else None
     async with open_model_client(context) as http:
         with trio.move_on_after(_LIST_SECONDS):
+            # The address as typed first: Azure's and Gemini's are not below /v1.
             for url in dict.fromkeys((base_url.rstrip("/"), below(base_url, "/v1"))):
                 provider = Provider(api=api, base_url=url, api_key=Secret(key))
                 models, finding = await listed_models(http, name, provider)

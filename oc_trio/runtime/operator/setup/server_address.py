@@ -31,7 +31,9 @@ _ALL_SECONDS = 40.0
 _MOST_PATHS = 5
 # Two schemes, the ports and the paths make more than a person waits for; the likely ones come first.
 _MOST_TRIES = 14
+# Bytes of an answer that are kept: a ping has some hundred, and what answers may be anything.
 _LONGEST = 65_536
+# The type stands in the sentence that people read, and a server may send anything as one.
 _LONGEST_KIND = 60
 
 
@@ -77,11 +79,13 @@ def candidates(text: str) -> Iterator[str]:
         schemes = (given, *(other for other in schemes if other != given)) if given in schemes else (given,)
     else:
         rest = typed
+    # A page's address copied from a browser has both, and neither belongs to the server's.
     rest = rest.split("?")[0].split("#")[0]
     addresses = [urlsplit(normalize_base_url(f"{scheme}://{rest}")) for scheme in schemes]
     for address in addresses:
         yield from (_with(address, path=path) for path in _paths(address.path))
     for address in addresses:
+        # Mattermost's own port speaks HTTP unless it was given a certificate; https:// at it is rarely right.
         usual = (None, USUAL_PORT) if address.scheme == "http" else (None,)
         yield from (_with(address, path="", port=port) for port in usual if port != address.port)
 
@@ -120,8 +124,10 @@ async def find_server(text: str, environ: Mapping[str, str]) -> ServerAddress:
             if answer.is_mattermost:
                 return _found(text.strip(), answer, first)
             if answer.is_silent:
+                # Each further path there would cost the same wait.
                 silent.add(origin)
             if answer.redirect and answer.redirect not in answers:
+                # Next, not last: who redirects knows the address better than the guesses do.
                 untried.insert(0, answer.redirect)
     return _not_found(first)
 
