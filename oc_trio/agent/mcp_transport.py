@@ -287,6 +287,8 @@ def _trusted() -> ssl.SSLContext:
     """The transport by itself would read the certificates for each server, which takes 20 ms."""
     import httpx2
 
+    # Not `network.tls.client_tls`, which trusts others: with SSL_CERT_FILE the system's folder besides that file, where
+    # this trusts the file alone; on macOS and Windows what OpenSSL was built with, where this asks the system.
     return httpx2.create_ssl_context()
 
 
