@@ -1,33 +1,39 @@
 """An immutable text that is cheap to append to: for a reply that arrives in thousands of small deltas.
 
-Appending costs only the new piece, however long the text is. Values made from one another share one list of pieces; the
-newest appends in place, an older one copies the list first.
+Appending costs only the new piece, however long the text is. Values made from one another share one `TextPieces`; the
+newest appends in place, an older one copies its text first.
 """
 
 from functools import cached_property
+
+from oc_trio.core.text_pieces import TextPieces
 
 
 class AppendableText:
     """`str()` joins the pieces, once per value; `has_words` is false while there is only white space."""
 
     def __init__(self, text: str = "") -> None:
-        self._pieces = [text] if text else []
-        self._count = len(self._pieces)
-        self.length = len(text)
-        self.has_words = bool(text) and not text.isspace()
+        self._set(TextPieces(), text)
+
+    def _set(self, pieces: TextPieces, piece: str) -> None:
+        pieces.append(piece)
+        self._pieces = pieces
+        # What of the pieces is this value's.
+        self.length = pieces.length
+        self.has_words = not pieces.is_blank
 
     def __add__(self, piece: str) -> "AppendableText":
         """A new value with `piece` appended; this one does not change."""
         if not piece:
             return self
-        result = AppendableText()
-        # If another value already appended to the shared list, its piece is not part of this one: copy.
-        shares = self._count > 0 and self._count == len(self._pieces)
-        result._pieces = self._pieces if shares else self._pieces[: self._count]
-        result._pieces.append(piece)
-        result._count = self._count + 1
-        result.length = self.length + len(piece)
-        result.has_words = self.has_words or not piece.isspace()
+        pieces = self._pieces
+        # What another value has appended to them already is not part of this one. Nor does an empty one share its own:
+        # that is the default of all drafts, and would keep the first answer for good.
+        if not 0 < self.length == pieces.length:
+            pieces = TextPieces()
+            pieces.append(str(self))
+        result = AppendableText.__new__(AppendableText)
+        result._set(pieces, piece)
         return result
 
     def __eq__(self, other: object) -> bool:
@@ -44,4 +50,4 @@ class AppendableText:
 
     @cached_property
     def _whole(self) -> str:
-        return "".join(self._pieces[: self._count])
+        return str(self._pieces)[: self.length]

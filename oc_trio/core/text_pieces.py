@@ -5,18 +5,22 @@ _JOINED_AT = 256
 
 
 class TextPieces:
-    """`str()` joins the pieces; false while there is nothing, `is_blank` while there is only white space."""
+    """`str()` joins the pieces; false while there is nothing, `is_blank` while there is only white space, `length` in
+    characters.
+    """
 
     def __init__(self) -> None:
         self._joined: list[str] = []
         self._recent: list[str] = []
         self.is_blank = True
+        self.length = 0
 
     def append(self, piece: str) -> None:
         """Adds to the end."""
         if not piece:
             return
         self._recent.append(piece)
+        self.length += len(piece)
         self.is_blank = self.is_blank and piece.isspace()
         if len(self._recent) >= _JOINED_AT:
             self._joined.append("".join(self._recent))
@@ -27,9 +31,10 @@ class TextPieces:
         self._joined.clear()
         self._recent.clear()
         self.is_blank = True
+        self.length = 0
 
     def __bool__(self) -> bool:
-        return bool(self._joined or self._recent)
+        return self.length > 0
 
     def __str__(self) -> str:
         return "".join([*self._joined, *self._recent])

@@ -2,9 +2,11 @@
 
 import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oc_trio.core.appendable_text import AppendableText
 from oc_trio.core.text_pieces import TextPieces
 
 PIECES = st.lists(st.sampled_from(["", " ", "\n", "a", "word ", "é"]), max_size=20)
@@ -19,16 +21,21 @@ def test_it_is_the_text_of_its_pieces(first: list[str], times: int, second: list
             text.append(piece)
         whole = "".join(pieces)
         assert (str(text), bool(text), text.is_blank) == (whole, bool(whole), not whole.strip())
+        assert text.length == len(whole)
         text.clear()
 
 
-def test_a_token_takes_little_more_than_its_text() -> None:
+@pytest.mark.parametrize("make", [TextPieces, AppendableText])
+def test_a_token_takes_little_more_than_its_text(make: type[TextPieces | AppendableText]) -> None:
     """A list of them would take ten times as much, for each of the answers that stream at the same time."""
     tracemalloc.start()
     try:
-        text, before = TextPieces(), tracemalloc.get_traced_memory()[0]
+        text, before = make(), tracemalloc.get_traced_memory()[0]
         for number in range(10_000):
-            text.append(f"w{number} ")
+            if isinstance(text, AppendableText):
+                text = text + f"w{number} "
+            else:
+                text.append(f"w{number} ")
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

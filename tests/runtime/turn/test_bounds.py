@@ -216,5 +216,4 @@ def test_the_work_per_event_does_not_grow_with_the_text() -> None:
         view = view.with_event(TextDelta("abc "))
         assert view.streamed_text._pieces is before.streamed_text._pieces or not before.streamed_text.length
     assert view.streamed_text.length == 2**20
-    assert len(view.streamed_text._pieces) == 2**18
     assert view.text == "abc " * 2**18
