@@ -20,7 +20,7 @@ class Part:
 
 
 def parts_of(content_type: str, body: bytes) -> tuple[Part, ...]:
-    """All parts in order. Raises Refused(400) if there is no boundary."""
+    """All parts in order. Raises ApiError(400) if there is no boundary."""
     boundary = _BOUNDARY.search(content_type)
     if boundary is None:
         raise ApiError(400, "api.file.upload_file.multiple_channel_ids.app_error", "The form has no boundary.")

@@ -17,7 +17,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
 from oc_trio.sandbox.app import ABORT, create_app
-from oc_trio.sandbox.settings import MAX_FRAME
+from oc_trio.sandbox.settings import MAX_FRAME, PING_SECONDS
 from oc_trio.sandbox.world import World
 
 UNREAD_MS = 3000  # a client that stops reading is dropped after this, so that it cannot delay the shutdown
@@ -53,7 +53,7 @@ class _Abortable:
 def _config() -> Config:
     config = Config()
     config.websocket_max_message_size = MAX_FRAME
-    config.websocket_ping_interval = 60.0  # as the real server
+    config.websocket_ping_interval = PING_SECONDS
     config.accesslog = config.errorlog = None
     return config
 

@@ -36,7 +36,7 @@ class Triggers:
         return Trigger(base64.b64encode(f"{signed}:{self._sign(signed)}".encode()).decode(), client_id)
 
     def user_of(self, trigger_id: str) -> str:
-        """The user whose click or command the trigger belongs to. Raises Refused if it is invalid or expired."""
+        """The user whose click or command the trigger belongs to. Raises ApiError if it is invalid or expired."""
         try:
             # Latin-1 decodes any bytes: what is no trigger fails below, with the error id of its own step.
             text = base64.b64decode(trigger_id, validate=True).decode("latin-1")

@@ -27,7 +27,7 @@ class RestCall:
 
     @property
     def user(self) -> UserRecord:
-        """The caller. Raises Refused(401) on public routes if there is none."""
+        """The caller. Raises ApiError(401) on public routes if there is none."""
         if self.session is None:
             raise unauthenticated()
         return self.world.users.get(self.session.user_id)
