@@ -52,10 +52,12 @@ class Actions:
                 return self._statuses(seq, [user.id for user in self._users.all()])
             case "get_statuses_by_ids":
                 return self._statuses(seq, data.get("user_ids"))
+        # 500 for a mistake of the client, as recorded (contract scenario ws_actions).
         return failure(seq, 500, "api.web_socket_router.bad_action.app_error", "Unknown WebSocket action.")
 
     def _typing(self, connection: WebConn, seq: int, data: Mapping[str, Any]) -> Reply:
         channel_id, parent_id = str(data.get("channel_id", "")), str(data.get("parent_id", ""))
+        # 400 here, and 403 for the same over REST.
         if not self._channels.is_member(connection.user_id, channel_id):
             code = "api.websocket_handler.invalid_param.app_error"
             return failure(seq, 400, code, "Invalid channel_id parameter.")

@@ -15,6 +15,7 @@ from oc_trio.sandbox.router import Router
 from oc_trio.sandbox.world import World
 
 ABORT = "oc_trio.abort"
+# A larger one costs its connection: to read it to the end would take longer than a new connection does.
 DRAINED = 4_194_304  # bytes of a refused body that are read and discarded
 PAGE = Path(__file__).parent / "page"  # the chat page, served at /
 
@@ -96,6 +97,7 @@ def create_app(world: World) -> QuartTrio:
         await serve_connection(world, _QuartPeer(dict(websocket.scope.get("extensions") or {})), opening)
         return None
 
+    # All methods for all paths: of an unknown pair the 404 has to be Mattermost's, not Quart's 405.
     methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
     for prefix in ("/api", "/hooks"):
         app.add_url_rule(f"{prefix}/<path:path>", f"api{prefix}", api, methods=methods, provide_automatic_options=False)

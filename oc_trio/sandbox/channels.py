@@ -94,6 +94,7 @@ class Channels:
 
     def is_member(self, user_id: str, channel_id: str) -> bool:
         channel = self._by_id.get(channel_id)
+        # Also of an archived channel: its members still get its events.
         return channel is not None and user_id in channel.members
 
     def may_read(self, user: UserRecord, channel: ChannelRecord) -> bool:
@@ -118,6 +119,7 @@ class Channels:
         """The other user of the pair for which a direct channel is requested."""
         if len(ids) != 2:
             raise bad_body("user_ids")
+        # Only an admin opens a channel between two others (contract scenario direct_create_errors).
         if user.id not in ids and not user.is_admin:
             raise forbidden()
         return ids[1] if ids[0] == user.id else ids[0]

@@ -22,6 +22,7 @@ class SandboxClock:
 
     def now(self) -> int:
         """The time; never earlier than a stamp already returned."""
+        # A test's clock may stand still while stamps go on by a millisecond each.
         return max(self._clock(), self._last)
 
     def stamp(self) -> int:

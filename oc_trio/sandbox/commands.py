@@ -77,6 +77,7 @@ def _check(command: Command) -> None:
         raise _invalid("trigger")
     if not command.url:
         raise _invalid("url")
+    # By the scheme only; whether anybody answers there is seen at the first use.
     if not command.url.startswith(("http://", "https://")):
         raise _invalid("url_http")
     if command.method not in {"P", "G"}:
@@ -102,8 +103,10 @@ class CommandTable:
         self.require_manager(user, team_id)
         now = self._clock.now()
         new_id, token = self._clock.new_id(), self._clock.new_id()
+        # The token is the server's choice: one in the body is ignored, here and at an update.
         command = Command(new_id, team_id, user.id, "", "", "", now, token, update_at=now)
         self._fill(command, body)
+        # Whoever made the other one (contract scenario command_create_errors).
         if command.trigger in BUILT_IN or self.triggered(team_id, command.trigger) is not None:
             raise ApiError(400, "api.command.duplicate_trigger.app_error", "This trigger word is already in use.")
         self._by_id[command.id] = command
@@ -155,6 +158,7 @@ class CommandTable:
             raise forbidden()
 
     def of_team(self, team_id: str) -> list[Command]:
+        # Whether their creator is still enabled does not matter (contract scenario command_survives_bot).
         return [command for command in self._by_id.values() if command.team_id == team_id]
 
     def triggered(self, team_id: str, trigger: str) -> Command | None:

@@ -22,6 +22,7 @@ def seed(world: World, *, bot_token: str = "", bot_is_admin: bool = True) -> Dem
     """Team `demo` with town-square and off-topic; everybody's password is PASSWORD. The bot is a team admin, unless it
     is to have no right to register slash commands.
     """
+    # First of all: the first user of a world is its admin.
     admin = world.create_user("admin", PASSWORD)
     team = world.create_team("demo", admin)
     alice, bob = (world.create_user(name, PASSWORD, team=team) for name in ("alice", "bob"))

@@ -24,10 +24,12 @@ class ApiError(OcTrioError):
 
 
 def forbidden() -> ApiError:
+    # One id for a lack of rights and for a channel or post that is not there: which it is, is not told.
     return ApiError(403, "api.context.permissions.app_error", "You do not have the appropriate permissions.")
 
 
 def unauthenticated() -> ApiError:
+    # The same for a bad, an unknown, a revoked and no token (contract scenario auth_bad_token).
     return ApiError(401, "api.context.session_expired.app_error", "Invalid or expired session, please login again.")
 
 

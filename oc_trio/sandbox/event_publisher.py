@@ -59,6 +59,7 @@ class EventPublisher:
             self._note_absent(post, channel)
 
     def edited(self, post: PostRecord) -> None:
+        # JSON within JSON, as recorded: the post of an event is a string (contract scenario ws_posted_open).
         data = {"post": dump(self._views.view(post))}
         self._hub.publish("post_edited", data, Broadcast(channel_id=post.channel_id))
 
@@ -67,6 +68,7 @@ class EventPublisher:
 
         def personal(user_id: str) -> Mapping[str, Any]:
             user = self._users.find(user_id)
+            # Only admins are told who it was (contract scenario ws_post_deleted).
             return {"delete_by": by} if user is not None and user.is_admin else {}
 
         data = {"post": dump(self._views.view(post))}
@@ -98,6 +100,7 @@ class EventPublisher:
         if post.type.startswith("system_"):
             return frozenset()
         others = frozenset(channel.members) - {post.user_id}
+        # Everybody there is meant (contract scenarios ws_posted_direct and ws_posted_group).
         if channel.is_private_talk:
             return others
         names = self._names(post)
@@ -105,6 +108,7 @@ class EventPublisher:
         if EVERYBODY & names:
             return others
         users = (self._users.find_name(name) for name in names)
+        # Not the author, who is never notified of their own words, and nobody who is not in the channel.
         return frozenset(user.id for user in users if user is not None) & others
 
     def _names(self, post: PostRecord) -> frozenset[str]:

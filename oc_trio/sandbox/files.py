@@ -35,6 +35,7 @@ class Files:
         self._by_id: dict[str, FileRecord] = {}
 
     def add(self, user_id: str, channel_id: str, name: str, data: bytes) -> FileRecord:
+        # An empty file is refused, an empty message is not (contract scenarios file_upload_errors and post_empty).
         if not data:
             raise ApiError(400, "api.file.upload_file.read_request.app_error", "The file is empty.")
         width, height = image_size(data)

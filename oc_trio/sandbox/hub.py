@@ -77,6 +77,7 @@ class WebConn:
 
     def enqueue(self, item: Event | str) -> None:
         """Queues an event, or the text of a reply (which has no `seq`); overflow ends the connection."""
+        # The real server closes a connection rather than wait for a slow reader (contract scenario resume_overflow).
         if len(self._active) >= ACTIVE_QUEUE:
             self.overflowed = True
         else:
@@ -121,6 +122,8 @@ class WebConn:
     def start_over(self, new_id: str, hello: Event) -> None:
         self.id, self.seq = new_id, 0
         self._dead.clear()
+        # What was queued while the client was away follows this hello, and is not lost (contract scenario
+        # resume_seq_ahead).
         hello = Event(hello.name, {**hello.data, "connection_id": new_id}, hello.broadcast)
         self._active.appendleft(hello)
 
@@ -145,6 +148,8 @@ class Hub:
 
     def connect(self, session: SessionRecord, connection_id: str = "", sequence: int = 0) -> WebConn:
         """Registers a websocket: resumes the lost connection of that id and user, or starts a new one with `hello`."""
+        # It is done at connects only: one that is due to go must not be resumed by the very request that would find it
+        # gone.
         self._reap()
         lost = self._connections.get(connection_id)
         # An unknown id, one that is still connected and another user's all start afresh, without an error (contract
@@ -154,6 +159,7 @@ class Hub:
             connection.enqueue(self._hello(connection))
             self._connections[connection.id] = connection
             return connection
+        # The session of the new request: the token may have been renewed meanwhile.
         lost.live, lost.frozen, lost.session = True, False, session
         lost.last_activity = self._clock.now()
         if not lost.rewind(sequence):

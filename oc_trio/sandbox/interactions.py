@@ -88,9 +88,12 @@ class Interactions:
             raise forbidden()
         if click.action is None:
             raise ApiError(404, "api.post.do_action.action_id.app_error", "Invalid action id.")
+        # For each press, of a button that opens no dialog, too.
         trigger = self._triggers.issue(user.id)
         url = str(click.action["integration"].get("url", ""))
         body = self._body(user, click, click.action, trigger.id, selected)
+        # Nothing is locked meanwhile: five presses at once are five calls (contract scenario
+        # button_concurrent_presses).
         self._apply(user, click, (await self._call(url, body)).body)
         return trigger.client_id
 
@@ -111,6 +114,8 @@ class Interactions:
         # A button's `selected_option` is dropped (contract scenario button_without_context).
         if kind == "select":
             context["selected_option"] = selected
+        # Nothing here is signed: who receives it has to know its own by a secret in the context (contract scenario
+        # button_made_by_a_user).
         body: Json = {
             "user_id": user.id,
             "user_name": user.username,

@@ -170,6 +170,7 @@ class Memberships:
         self._hub.publish("channel_converted", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
 
     def archive(self, channel: ChannelRecord, by: UserRecord) -> None:
+        # Before the channel is archived: nothing can be posted there afterwards.
         text, props = f"{by.username} archived the channel.", {"username": by.username}
         self._writing.system(by.id, channel, "system_channel_deleted", text, props)
         channel.delete_at = channel.update_at = self._clock.now()
@@ -177,6 +178,7 @@ class Memberships:
         self._hub.publish("channel_deleted", data, Broadcast(team_id=channel.team_id))
 
     def restore(self, channel: ChannelRecord, by: UserRecord) -> None:
+        # And here before the post, for the same reason.
         channel.delete_at, channel.update_at = 0, self._clock.now()
         self._hub.publish("channel_restored", {"channel_id": channel.id}, Broadcast(team_id=channel.team_id))
         text, props = f"{by.username} unarchived the channel.", {"username": by.username}

@@ -24,6 +24,8 @@ def parts_of(content_type: str, body: bytes) -> tuple[Part, ...]:
     boundary = _BOUNDARY.search(content_type)
     if boundary is None:
         raise ApiError(400, "api.file.upload_file.multiple_channel_ids.app_error", "The form has no boundary.")
+    # The line break before a boundary belongs to it, or each file would end with one that it does not have; the first
+    # boundary has none.
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())
     return tuple(_part(piece) for piece in pieces[1:] if not piece.startswith(b"--"))
 

@@ -66,6 +66,7 @@ class Posts:
 
     def beside(self, channel_id: str, anchor_id: str, per_page: int, *, older: bool) -> PostSlice:
         """The posts just before (`older`) or after an anchor, which may be deleted; none for an unknown anchor."""
+        # Deleted ones count, too; an unknown one is no error (contract scenario posts_deleted_in_pages).
         anchor = self._by_id.get(anchor_id)
         if anchor is None or anchor.channel_id != channel_id:
             return PostSlice(())

@@ -73,6 +73,8 @@ async def serve_connection(world: World, peer: Peer, opening: Opening) -> None:
             await peer.abort()
             return
         session = world.users.session_of(opening.token) if opening.token else None
+        # A bad token does not fail the upgrade, and a challenge may still follow (contract scenario
+        # ws_bad_header_token).
         if session is not None:
             connection = world.connect(session, opening.connection_id, opening.sequence)
         else:
@@ -103,7 +105,9 @@ def _answer_challenge(world: World, message: Mapping[str, Any]) -> WebConn | Non
     session: SessionRecord | None = world.users.session_of(token) if isinstance(token, str) and token else None
     if session is None:
         return None
+    # Without the parameters of the upgrade: a challenge resumes nothing (contract scenario resume_with_challenge).
     connection = world.connect(session)
+    # Behind the hello (contract scenario ws_challenge).
     connection.enqueue(dump({"status": "OK", "seq_reply": message.get("seq", 0)}))
     return connection
 
@@ -123,6 +127,7 @@ def _parse(frame: str | bytes) -> dict[str, Any] | None:
 
 
 async def _run_connection(world: World, peer: Peer, connection: WebConn) -> None:
+    # Set by whichever of the two ends first; the other one waits in a read or for a frame, and has to be cancelled.
     gone = trio.Event()
     try:
         async with trio.open_nursery() as nursery:

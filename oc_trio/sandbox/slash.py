@@ -121,6 +121,7 @@ class Slash:
         if command is None:
             code = "api.command.execute_command.not_found.app_error"
             raise ApiError(404, code, f"Command with a trigger of '/{trigger}' not found.")
+        # Verbatim, with its blanks and line breaks.
         text = line[len(words[0]) + 1 :]
         return await self._run(command, CommandUse(user, channel, team_id, str(body.get("root_id", ""))), text)
 
@@ -138,6 +139,7 @@ class Slash:
             response = read_answer(answer.content_type, answer.body)
         except ValueError:
             raise failed() from None
+        # Before the caller's response, as the real server does: the post's event may come first.
         self._show_all(call, response)
         visible = {"response_type": response.get("response_type", ""), "text": response.get("text", "")}
         return {
@@ -148,6 +150,7 @@ class Slash:
         }
 
     async def _send_callback(self, command: Command, fields: dict[str, str]) -> IntegrationResponse:
+        # The token comes twice, here and in the form (contract scenario command_callback).
         headers = [("accept", "application/json"), ("authorization", f"Token {command.token}")]
         form = urlencode(fields)
         if command.method == "G":
@@ -166,6 +169,7 @@ class Slash:
         fields = {
             "channel_id": call.channel.id,
             "channel_name": call.channel.name,
+            # In lower case, whatever was typed.
             "command": f"/{command.trigger}",
             "response_url": f"{self._site_url}/hooks/commands/{self._response_key(call)}",
             "root_id": call.root_id,

@@ -48,6 +48,7 @@ class Triggers:
             raise ApiError(400, f"{_PREFIX}.missing_data", "Trigger ID missing required data.")
         if not hmac.compare_digest(signature.encode(), self._sign(signed).encode()):
             raise ApiError(400, f"{_PREFIX}.verify_signature_failed", "Signature verification failed.")
+        # After the signature: only then is the time one that this server wrote.
         if self._clock.now() - int(parts[2]) > LIFE_MS:
             raise ApiError(400, f"{_PREFIX}.expired", "Trigger ID has expired.")
         return parts[1]

@@ -27,6 +27,7 @@ class Users:
         return self._by_id.get(user_id)
 
     def get(self, user_id: str) -> UserRecord:
+        # Deactivated ones are found like others (contract scenario user_deactivated).
         user = self._by_id.get(user_id)
         if user is None:
             raise ApiError(404, "app.user.missing_account.const", "Unable to find the user.")
@@ -46,6 +47,7 @@ class Users:
     def create_bot(
         self, username: str, *, display_name: str = "", description: str = "", owner_id: str = ""
     ) -> UserRecord:
+        # As Mattermost makes a bot's address.
         bot = self._add(username, f"{username}@localhost")
         bot.is_bot, bot.first_name = True, display_name
         bot.bot_description, bot.bot_owner_id = description, owner_id
@@ -84,6 +86,7 @@ class Users:
         return session
 
     def logout(self, session: SessionRecord) -> None:
+        # Open websockets hold the session, and look at this.
         session.revoked = True
         self._sessions.pop(session.token, None)
 

@@ -49,4 +49,5 @@ class Webhooks:
         props.update({"override_username": name} if name else {})
         props.update({"override_icon_url": icon} if icon else {})
         draft = PostInput(hook.channel_id, text, str(body.get("root_id") or ""), props=props)
+        # As the hook's owner, whose words these are not: only the mark tells.
         self._writing.create(self._users.get(hook.user_id), draft)

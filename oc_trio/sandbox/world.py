@@ -112,6 +112,7 @@ class World:
     def connect(self, session: SessionRecord, connection_id: str = "", sequence: int = 0) -> WebConn:
         """Registers an open websocket of this session; its user is online now."""
         connection = self.hub.connect(session, connection_id, sequence)
+        # Connecting makes even a bot online, without any request about its status (contract scenario ws_makes_online).
         user = self.users.get(session.user_id)
         if not user.status_manual and user.status != "online":
             self.set_status(user, "online", manual=False)

@@ -99,13 +99,17 @@ class Writing:
 
     def _deduplicate(self, author: UserRecord, pending_post_id: str) -> PostRecord | None:
         now = self._clock.now()
+        # By the first request's time: repeating it does not make it last longer.
         self._pending = {key: (at, post_id) for key, (at, post_id) in self._pending.items() if now - at < PENDING_MS}
         if pending_post_id not in self._pending:
             return None
         post = self._posts.find(self._pending[pending_post_id][1])
         if post is None or post.delete_at:
+            # 500, and a client that takes it for a failure of the server asks again in vain for 30 s (contract scenario
+            # pending_after_delete).
             raise ApiError(500, "api.post.deduplicate_create_post.failed_to_get", "Failed to fetch the original post.")
         readable = self._channels.may_read(author, self._channels.get(post.channel_id))
+        # To whoever may read it, another author too; who may not gets a post of their own.
         return attrs.evolve(post, pending_post_id="") if readable else None
 
     def _check(self, channel: ChannelRecord, draft: PostInput) -> None:
@@ -119,6 +123,7 @@ class Writing:
                 raise ApiError(400, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
             if root.channel_id != channel.id:
                 raise ApiError(400, "api.post.create_post.channel_root_id.app_error", "Invalid ChannelId for RootId.")
+        # An empty one is fine (contract scenario post_empty).
         check_message(draft.message)
         if draft.type and not draft.type.startswith("custom_"):
             raise ApiError(400, "model.post.is_valid.type.app_error", "Invalid type.")
@@ -187,6 +192,7 @@ class Writing:
         if change.props is not None:
             post.props = attachments.complete(change.props, self._clock.new_id)
         if change.file_ids is not None:
+            # As the real server: an edit takes files away and adds none.
             post.file_ids = [file_id for file_id in change.file_ids if file_id in post.file_ids]
         if change.is_pinned is not None:
             post.is_pinned = change.is_pinned
@@ -209,7 +215,9 @@ class Writing:
 
 
 def check_message(message: str) -> None:
+    # Code points, not bytes (contract scenario post_message_limit).
     if len(message) > MAX_MESSAGE:
         raise ApiError(400, "model.post.is_valid.message_length.app_error", "Message property is longer than allowed.")
+    # PostgreSQL's text can't hold it, and the real server finds out there: hence 500.
     if "\0" in message:
         raise ApiError(500, "app.post.save.app_error", "Unable to save the post.")

@@ -43,6 +43,7 @@ async def listing(call: RestCall) -> SandboxResponse:
 
 async def disable(call: RestCall) -> SandboxResponse:
     bot = _bot(call)
+    # Its commands go on (contract scenario command_survives_bot).
     call.world.users.deactivate(bot)
     return SandboxResponse.json(bot_view(bot))
 

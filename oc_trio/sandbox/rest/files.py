@@ -28,6 +28,7 @@ async def upload(call: RestCall) -> SandboxResponse:
     if not channel_id:
         raise bad_url("channel_id")
     call.world.channels.require_member(call.user, channel_id)
+    # After the permission, so that an outsider is told nothing else.
     if not named or not all(name for name, _ in named):
         raise bad_url("filename")
     infos = [call.world.files.add(call.user.id, channel_id, name, data) for name, data in named]
@@ -37,6 +38,7 @@ async def upload(call: RestCall) -> SandboxResponse:
 
 def _readable(call: RestCall) -> FileRecord:
     info = call.world.files.get(call.param("file_id"))
+    # By the channel it was uploaded to, whether a post has it or not (contract scenario file_access).
     call.world.channels.require_read(call.user, info.channel_id)
     return info
 

@@ -46,6 +46,7 @@ async def create(call: RestCall) -> SandboxResponse:
 
 
 async def ephemeral(call: RestCall) -> SandboxResponse:
+    # A plain bot gets 403: people see an ephemeral post only by way of an answer (contract scenario ephemeral_post).
     if not call.user.is_admin:
         raise forbidden()
     body = call.json()

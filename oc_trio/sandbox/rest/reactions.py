@@ -30,6 +30,7 @@ async def add(call: RestCall) -> SandboxResponse:
     emoji = text_of(body, "emoji_name")
     if not emoji:
         raise ApiError(400, "api.reaction.save_reaction.invalid.app_error", "Reaction is not valid.")
+    # Not even an admin reacts for somebody else.
     if text_of(body, "user_id") != call.user.id:
         raise ApiError(403, "api.reaction.save_reaction.user_id.app_error", "You cannot save a reaction of another.")
     post = _reactable(call, text_of(body, "post_id"))

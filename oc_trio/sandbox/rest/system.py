@@ -19,6 +19,7 @@ async def plain_websocket(_: RestCall) -> SandboxResponse:
 async def client_config(call: RestCall) -> SandboxResponse:
     """Every value is a string; a caller without a token sees little."""
     settings = call.world.settings
+    # Recorded: the site's URL needs no token (contract scenario config_client).
     config = {"Version": VERSION, "BuildNumber": "sandbox", "SiteName": "Mattermost", "SiteURL": settings.site_url}
     # What the gateway reads of the configuration, and only with a token (contract scenario config_client).
     if call.session is not None:

@@ -53,6 +53,7 @@ async def get_by_name(call: RestCall) -> SandboxResponse:
 
 async def by_ids(call: RestCall) -> SandboxResponse:
     users = (call.world.users.find(user_id) for user_id in call.strings())
+    # Unknown ones are left out without an error (contract scenario users_many).
     return SandboxResponse.json([user_view(user) for user in users if user is not None])
 
 
