@@ -38,7 +38,7 @@ _CLEARED = (
     "OTEL_",
 )
 _EVERY_LEVEL = structlog.make_filtering_bound_logger(0)
-_KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES")  # these are for the tests themselves
+_KEPT = ("OC_TRIO_SLOW", "OC_TRIO_PICTURES", "OC_TRIO_GOLDEN")  # these are for the tests themselves
 
 # Without byte code every process compiles everything again: collecting takes three times as long, and programs that
 # tests start take longer, too. Where the shell wants none beside the sources, it goes into pytest's cache.

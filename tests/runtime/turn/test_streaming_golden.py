@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from oc_trio.agent.scripted import Attach, Pause, Say, Step
+from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.turn_events import (
     Button,
     Failed,
@@ -23,7 +24,6 @@ from oc_trio.core.turn_events import (
 )
 from tests.runtime.harness import Harness
 
-# Read at import: tests run without our variables.
 WRITE = os.environ.get("OC_TRIO_GOLDEN") == "write"
 GOLDEN = Path(__file__).parent / "golden"
 DONE = ToolStatus.COMPLETED
@@ -105,6 +105,12 @@ CASES: dict[str, tuple[dict[str, Any], list[Step]]] = {
 }
 
 
+def test_every_mode_has_a_log() -> None:
+    """A new mode gets a case above."""
+    modes = {settings.get(STREAMING, {}).get("mode", StreamMode.PARTIAL.value) for settings, _ in CASES.values()}
+    assert modes == {mode.value for mode in StreamMode}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 async def test_what_the_server_saw(harness: Harness, name: str) -> None:
@@ -118,4 +124,5 @@ async def test_what_the_server_saw(harness: Harness, name: str) -> None:
     path = GOLDEN / f"{name}.txt"
     if WRITE:
         path.write_text(log)
+    assert path.exists(), "a new case: OC_TRIO_GOLDEN=write has its log written"
     assert log == path.read_text()
