@@ -24,6 +24,7 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from oc_trio.core.draft_view import StreamMode
 from scripts.bench.processes import HERE, cpu_seconds, journal_seconds, peak_rss_mib, process, spread, wait_for
 from scripts.bench.processes import gateway as started_gateway
 from scripts.bench.user_socket import open_user_socket
@@ -242,7 +243,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=50)
     parser.add_argument("--tokens", type=int, default=50)
     parser.add_argument("--delay-ms", type=float, default=20)
-    parser.add_argument("--mode", choices=["partial", "block", "progress", "off"], default="")
+    parser.add_argument("--mode", choices=[mode.value for mode in StreamMode], default="")
     parser.add_argument("--live", type=int, default=0, help="this many long answers at once instead")
     parser.add_argument("--seconds", type=float, default=40.0, help="with --live: how long each answer takes")
     parser.add_argument("--rate", type=float, default=30.0, help="with --live: tokens per second of each answer")

@@ -11,7 +11,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 def test_the_page_in_docs_is_up_to_date() -> None:
     """A changed declaration without `python scripts/gen_config_docs.py` fails here."""
-    assert PAGE.read_text(encoding="utf-8") == reference()
+    is_current = PAGE.read_text(encoding="utf-8") == reference()
+    assert is_current, "run: python scripts/gen_config_docs.py"
 
 
 def test_every_key_has_a_meaning() -> None:

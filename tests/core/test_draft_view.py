@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from oc_trio.core.turn_events import (
     ToolStatus,
 )
 
+DOCS = Path(__file__).parents[2] / "docs"
 PARTIAL = ViewStyle()
 BLOCK = ViewStyle(mode=StreamMode.BLOCK)
 PROGRESS = ViewStyle(mode=StreamMode.PROGRESS)
@@ -28,6 +31,14 @@ READ_DONE = ToolEnded("1", "read", ToolStatus.COMPLETED)
 READ_FAILED = ToolEnded("1", "read", ToolStatus.FAILED)
 EDIT = ToolStarted("2", "edit", {"path": "b.py"})
 PLAN = PlanUpdated((PlanStep("look", "done"), PlanStep("act", "active")))
+
+
+@pytest.mark.parametrize(("page", "form"), [("streaming.md", "## {} "), ("configuration.md", "`{}`: ")])
+@pytest.mark.parametrize("mode", StreamMode)
+def test_the_documentation_explains_each_mode(mode: StreamMode, page: str, form: str) -> None:
+    """It has a heading on the page about streaming, and stands in the line of the key `mode`."""
+    text = (DOCS / page).read_text(encoding="utf-8").replace("\n", " \n")
+    assert form.format(mode.value) in text, f"docs/{page} says nothing of {mode.value}"
 
 
 def after(style: ViewStyle, *events: AgentEvent) -> DraftView:

@@ -19,4 +19,4 @@ def test_names() -> None:
 @pytest.mark.parametrize("name", BUILT_IN_APIS)
 def test_the_documentation_names_each(page: str, name: str) -> None:
     """The documentation names each API as a configuration writes it."""
-    assert name in (DOCS / page).read_text(encoding="utf-8")
+    assert name in (DOCS / page).read_text(encoding="utf-8"), f"docs/{page} says nothing of {name}"

@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 from oc_trio.agent.port import Message, Role, ToolResult, TurnRequest
 from oc_trio.agent.scripted import CallTool, Hear, Pause, ScriptedAgent, Step
 from oc_trio.core.context import CURRENT_HEADER
+from oc_trio.core.model_apis import ModelApi
 from oc_trio.core.presentation import Rows
 from oc_trio.core.turn_events import AgentEvent, Failed, Final, Media, TextDelta, Thinking
 from oc_trio.errors import AgentUnavailable
@@ -85,7 +86,9 @@ class Model:
         tokens = asked(request)
         self.script(request)  # it is asked as ever
         betrayal.happens("answers over the wire")
-        wire = Wire(betrayal.rng, self.answer(tokens), betrayal.happens, betrayal.rng.random() < 0.6)
+        text = self.answer(tokens)
+        api = ModelApi.OPENAI if betrayal.rng.random() < 0.6 else ModelApi.ANTHROPIC
+        wire = Wire(betrayal.rng, text, betrayal.happens, api)
         return wire.run(evolve(request, steering=partial(self._steering, request, betrayal)))
 
     async def _steering(self, request: TurnRequest, betrayal: Betrayal) -> Sequence[Message]:

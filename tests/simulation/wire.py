@@ -9,7 +9,7 @@ import json
 import random
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from oc_trio.agent.anthropic import AnthropicAgent, AnthropicSettings
 from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.core.model_apis import ModelApi
 from oc_trio.core.turn_events import AgentEvent
 from tests.wires.mutation import ODD, places_in
 
@@ -123,6 +124,20 @@ def _anthropic(pieces: Sequence[str]) -> Frames:
     return [(str(value["type"]), value) for value in values]
 
 
+# What each API has here: its agent, an answer in its form, and what is odd in it.
+_AGENTS: Mapping[ModelApi, Callable[[httpx.AsyncClient], Agent]] = {
+    ModelApi.OPENAI: lambda http: OpenAIAgent(OpenAISettings(_URL, "one", deadlines=_DEADLINES), http),
+    ModelApi.ANTHROPIC: lambda http: AnthropicAgent(
+        AnthropicSettings("one", base_url=_URL, deadlines=_DEADLINES), http
+    ),
+}
+_FRAMES: Mapping[ModelApi, Callable[[Sequence[str]], Frames]] = {
+    ModelApi.OPENAI: _openai,
+    ModelApi.ANTHROPIC: _anthropic,
+}
+_ODD_FRAMES = {ModelApi.OPENAI: _ODD_CHUNKS, ModelApi.ANTHROPIC: _ODD_EVENTS}
+
+
 @frozen(eq=False)
 class Wire:
     """What a server sends in one run of a model, request by request; `note` hears what it does."""
@@ -130,7 +145,7 @@ class Wire:
     rng: random.Random
     text: str
     note: Callable[[str], None]
-    is_openai: bool
+    api: ModelApi
 
     @asynccontextmanager
     async def run(self, request: TurnRequest) -> AsyncIterator[AsyncIterator[AgentEvent]]:
@@ -140,9 +155,7 @@ class Wire:
             yield events
 
     def _agent(self, http: httpx.AsyncClient) -> Agent:
-        if self.is_openai:
-            return OpenAIAgent(OpenAISettings(_URL, "one", deadlines=_DEADLINES), http)
-        return AnthropicAgent(AnthropicSettings("one", base_url=_URL, deadlines=_DEADLINES), http)
+        return _AGENTS[self.api](http)
 
     def answer(self, number: int) -> httpx.Response:
         """What the request of that number is answered with; later ones are answered well."""
@@ -154,7 +167,7 @@ class Wire:
             return httpx.Response(status, stream=_Body([body.encode()], 0.0, "well"))
         frames = self._frames(number)
         pieces = [_encoded(*frame) for frame in frames]
-        if self.is_openai and rng.random() < 0.8:
+        if self.api is ModelApi.OPENAI and rng.random() < 0.8:
             pieces.append(b"data: [DONE]\n\n")
         kind = rng.choice(("text/event-stream",) * 4 + ("application/json", "text/plain", ""))
         headers = {"content-type": kind}
@@ -172,11 +185,11 @@ class Wire:
         rng = self.rng
         cuts = sorted({0, len(self.text), *(rng.randint(0, len(self.text)) for _ in range(rng.randint(0, 5)))})
         pieces = [self.text[start:end] for start, end in itertools.pairwise(cuts)]
-        frames = (_openai if self.is_openai else _anthropic)(pieces)
+        frames = _FRAMES[self.api](pieces)
         if number >= 3:
             return frames
         for _ in range(rng.choice((0, 1, 1, 2))):
-            odd = rng.choice(_ODD_CHUNKS if self.is_openai else _ODD_EVENTS)
+            odd = rng.choice(_ODD_FRAMES[self.api])
             self.note(f"sends {json.dumps(odd)[:70]}")
             at = rng.randint(0, len(frames))
             frames[at:at] = odd

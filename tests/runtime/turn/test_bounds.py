@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import CallTool, Pause, Say, Step
-from oc_trio.core.draft_view import DraftView
+from oc_trio.core.draft_view import DraftView, StreamMode
 from oc_trio.core.turn_events import AgentEvent, Final, TextDelta, Thinking
 from oc_trio.runtime.delivery.uploads import AWAY_SECONDS
 from oc_trio.sandbox.request import SandboxResponse
@@ -77,10 +77,10 @@ def attached(harness: Harness) -> list[tuple[int, str, str]]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["partial", "off", "block", "progress"])
-async def test_what_posts_can_not_hold_is_attached(mode: str, harness: Harness) -> None:
+@pytest.mark.parametrize("mode", StreamMode)
+async def test_what_posts_can_not_hold_is_attached(mode: StreamMode, harness: Harness) -> None:
     """The last post has the whole answer as a file, however it is shown."""
-    await harness.start({"textChunkLimit": 100, "maxAnswerPosts": 3, "streaming": {"mode": mode}})
+    await harness.start({"textChunkLimit": 100, "maxAnswerPosts": 3, "streaming": {"mode": mode.value}})
     answer = "\n".join(f"line {number}" for number in range(200))
     harness.script = [Final(answer)]
     question = harness.say("@helper go on")

@@ -1,7 +1,6 @@
 """Every way to end a turn before its answer is complete: what people see, what is owed, what is closed."""
 
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +8,7 @@ import trio
 import trio.lowlevel
 
 from oc_trio.agent.scripted import Pause, Say
+from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.turn_events import ToolStarted
 from oc_trio.sandbox.records import ChannelRecord, PostRecord
@@ -426,10 +426,10 @@ async def test_the_time_limit_without_a_word(harness: Harness) -> None:
     assert harness.answers() == ["⏱️ _(stopped: no answer within 3 min)_"]
 
 
-@pytest.mark.parametrize("mode", ["block", "progress", "off"])
-async def test_a_stop_in_the_other_modes(harness: Harness, mode: str) -> None:
+@pytest.mark.parametrize("mode", StreamMode)
+async def test_a_stop_in_each_mode(harness: Harness, mode: StreamMode) -> None:
     """What stands is sealed, and the session is usable."""
-    await harness.start({"streaming": {"mode": mode}})
+    await harness.start({"streaming": {"mode": mode.value}})
     harness.script = [Say("Let me look. "), ToolStarted("1", "search", detail="x"), Pause(600), Say("never")]
     question = harness.say("@helper look")
     await harness.until(lambda: harness.agent.open)
@@ -437,10 +437,11 @@ async def test_a_stop_in_the_other_modes(harness: Harness, mode: str) -> None:
     harness.say("@helper stop", root=question)
     await harness.settled()
     assert await harness.state(question) == "cancelled: stopped"
-    expected: dict[str, list[Any]] = {
-        "block": ["Let me look.", STOPPED],
-        "progress": [STOPPED],
-        "off": [],
+    expected = {
+        StreamMode.OFF: [],
+        StreamMode.PARTIAL: [f"Let me look.\n\n{STOPPED}"],
+        StreamMode.BLOCK: ["Let me look.", STOPPED],
+        StreamMode.PROGRESS: [STOPPED],
     }
     assert harness.answers()[:-1] == expected[mode]
     await usable(harness, question)

@@ -10,13 +10,14 @@ import trio
 
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.scripted import Hear, Pause, Say
+from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED
 from oc_trio.core.turn_events import Thinking, ToolEnded, ToolStarted, ToolStatus
 from oc_trio.sandbox.records import PostRecord
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 from tests.runtime.harness import Harness
 
-MODES = ("partial", "block", "progress", "off")
+MODES = tuple(mode.value for mode in StreamMode)
 QUEUES = ("steer", "followup", "collect", "interrupt")
 ANSWER = "the end of the answer."
 

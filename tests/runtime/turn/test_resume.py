@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import Pause, Say, Step
+from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 from tests.runtime.harness import Harness
 
@@ -87,16 +88,16 @@ async def test_sent_blocks_of_an_earlier_run(harness: Harness) -> None:
     assert harness.answers() == ["First, so.", "And then."]
 
 
-@pytest.mark.parametrize("mode", ["partial", "progress", "off"])
-async def test_words_before_the_crash_lead_the_answer(harness: Harness, mode: str) -> None:
+@pytest.mark.parametrize("mode", [mode for mode in StreamMode if not mode.leaves_blocks])
+async def test_words_before_the_crash_lead_the_answer(harness: Harness, mode: StreamMode) -> None:
     """The agent does not repeat them; in one post or none, they are a part of the answer."""
-    await harness.start({"streaming": {"mode": mode}})
+    await harness.start({"streaming": {"mode": mode.value}})
     harness.script = [Say("Let me see."), *LOOK, Pause(600)]
     question = harness.say("@helper look")
     await trio.sleep(5)
     await harness.crash()
     harness.script = [Say("Found it.")]
-    await harness.start({"streaming": {"mode": mode}})
+    await harness.start({"streaming": {"mode": mode.value}})
     await harness.settled()
     assert harness.answers() == ["Let me see.\n\nFound it."]
     assert await harness.state(question) == "delivered"

@@ -5,6 +5,7 @@ import pytest
 import trio
 
 from oc_trio.agent.scripted import CallTool, Pause, Say
+from oc_trio.core.draft_view import StreamMode
 from oc_trio.core.turn_events import Failed, Final, Opaque, ToolEnded, ToolStarted, ToolStatus, Usage
 from oc_trio.errors import AgentFailed
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
@@ -272,16 +273,16 @@ BROKEN_TEXT = "One paragraph.\n\nAnother one.\n\n```py\nx = 1"
 @pytest.mark.parametrize(
     ("streaming", "posts"),
     [
-        ({}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
-        ({"mode": "block"}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
-        ({"mode": "progress"}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
-        ({"mode": "off"}, [BROKEN_TEXT + "\n```\n\nIt broke."]),
-        (
+        *(
+            pytest.param({"mode": mode.value}, [BROKEN_TEXT + "\n```\n\nIt broke."], id=mode.value)
+            for mode in StreamMode
+        ),
+        pytest.param(
             {"mode": "off", "block": {"enabled": True, "coalesce": {"minChars": 5}}},
             ["One paragraph.\n\nAnother one.", "```py\nx = 1\n```\n\nIt broke."],
+            id="blocks",
         ),
     ],
-    ids=["partial", "block", "progress", "off", "blocks"],
 )
 async def test_what_people_have_read_stays(harness: Harness, streaming: dict[str, object], posts: list[str]) -> None:
     """An answer that breaks off keeps its words, with the sentence below, and the next turn is told both."""
