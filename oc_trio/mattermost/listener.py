@@ -1,7 +1,7 @@
 """Keeps one account connected to the event stream: dial, greet or resume, catch up, live; reconnects with backoff.
 
 Each connection has three tasks that end together: the reader (never waits for the handling of an event), the heartbeat,
-and the pump (passes events to the hooks, one at a time). What an event means is up to the hooks, and nothing is stored
+and the pump (passes events to the hooks in order). What an event means is up to the hooks, and nothing is stored
 here except through them.
 """
 

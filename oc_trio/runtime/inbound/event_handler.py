@@ -1,4 +1,4 @@
-"""Handles the events of one account, one at a time and in order: what each changes in journal, sessions and drafts.
+"""Handles the events of one account in order: what each changes in journal, sessions and drafts.
 
 Raises MattermostError where the server can't give a fact: the listener then reconnects, and the event comes again.
 """
