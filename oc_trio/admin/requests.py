@@ -15,6 +15,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+# The page's forms send names and codes, never a text.
 MAX_BODY = 16 * 1024
 # A form of the page has a few short fields; what takes longer or has more keeps the server busy.
 BODY_SECONDS = 10.0

@@ -18,6 +18,7 @@ TRIGGER, NONCE_FIELD = "oc_check_", "oc_trio_check"
 MARKS = (TRIGGER.encode(), NONCE_FIELD.encode())
 # For people who look for a mistyped path.
 _MOST_STRAYS = 5
+# Of each: whoever calls in vain chooses how long the path is.
 _PATH = 120
 # Mattermost shows nobody anything for these bodies.
 ANSWERS = {EndpointKind.COMMAND: {"response_type": "ephemeral", "text": ""}, EndpointKind.CLICK: {}}

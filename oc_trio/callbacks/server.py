@@ -27,6 +27,7 @@ from oc_trio.errors import CallbackListenFailed
 
 # A client that does not read its reply would block the shutdown for ever: the kernel drops it after this time.
 UNREAD_MS = 3000
+# As long as a relayed request that is being handled gets at the end (`in_flight.GRACE_SECONDS`).
 GRACEFUL_SECONDS = 3.0
 # Connections that the kernel accepts ahead of us: a moment's burst, while the event loop is busy.
 _BACKLOG = 128

@@ -34,6 +34,7 @@ _RUN_EXIT_CODES = (
     "of a newer release, 69 the server can't be reached or it is not over yet, 75 the journal can't be read, 77 the "
     "token is refused, 78 configuration."
 )
+# With a filter so many are looked at: the failed ones of a while may lie far behind the newest.
 _MAX_RUNS = 1000
 _STATES = ["wanted", "running", "queued", "asked", "delivered", "silent", "failed", "skipped"]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Beyond the drain: sealing what was cut off, a new start, the first account live.
 _MARGIN_SECONDS = 60.0
+# A look is one request over a local socket; a restart takes seconds.
 _LOOK_SECONDS = 0.2
 
 

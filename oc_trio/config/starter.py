@@ -7,6 +7,7 @@ from attrs import frozen
 from oc_trio.config.toml_text import toml_string
 from oc_trio.core.access import DmPolicy, GroupPolicy
 
+# Where the comments begin: right of nearly every key and value.
 _COLUMN = 40
 
 

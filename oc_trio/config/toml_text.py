@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# What is longer, people read and change more easily with one entry on a line.
 _LONGEST_INLINE = 100
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -13,6 +13,7 @@ from oc_trio.core.reasoning import without_reasoning
 MAX_THINKING_CHARS = 1_000_000
 # Stretches of text between tool calls. Each is a value of its own in the draft's view.
 MAX_MESSAGES = 2_000
+# A megabyte that people may still open in a browser; an answer that long is a model in a loop.
 MAX_ATTACHED = 1_000_000
 
 

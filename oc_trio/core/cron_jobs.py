@@ -21,6 +21,7 @@ from oc_trio.errors import OcTrioError
 LATE_MS = 300_000
 # Of the journal: each account's schedule reads all of them at every look.
 MAX_JOBS = 1000
+# One line of a list; the id made of it is typed by hand.
 LONGEST_NAME = 100
 _LONGEST_ID = 40
 

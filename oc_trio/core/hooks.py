@@ -20,6 +20,7 @@ from oc_trio.core.turn_events import Media
 from oc_trio.errors import CallbackRefused, UnknownTarget
 
 MAX_BODY_BYTES = 262_144  # OpenClaw's default for hooks
+# A UUID or a digest with a prefix fits; the key becomes part of ids in the journal.
 _MAX_KEY = 256
 
 

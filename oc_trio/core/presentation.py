@@ -14,6 +14,7 @@ from oc_trio.core.turn_events import Button
 STYLES = frozenset({"default", "primary", "secondary", "success", "danger"})
 # More buttons than a screen holds are a mistake of the agent, which should use menus or pages.
 MAX_BUTTONS = 25
+# Longer ones are wider than a telephone's screen.
 _LABEL_LENGTH = 80
 
 Rows = tuple[tuple[Button, ...], ...]

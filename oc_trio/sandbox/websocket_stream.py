@@ -41,11 +41,11 @@ async def serve_websocket_stream(world: World, stream: trio.abc.Stream) -> None:
             # trio-websocket does not notice a client that goes away before its upgrade request.
             with trio.move_on_after(UPGRADE_SECONDS):
                 request = await wrap_server_stream(
-                    # No size for the buffer: a memory stream hands out whatever is there.
                     nursery,
                     stream,
                     message_queue_size=QUEUE,
                     max_message_size=MAX_FRAME,
+                    # No size for the buffer: a memory stream hands out whatever is there.
                     receive_buffer_size=None,
                 )
             if request is not None:

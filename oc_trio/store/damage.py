@@ -23,6 +23,7 @@ _COLUMNS = (
 )
 # Bounds memory: a row may hold a whole answer.
 _PAGE = 500
+# Enough to see what was hit; a torn disk damages thousands of rows.
 _MAX_NAMED = 20
 
 

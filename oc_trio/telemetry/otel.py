@@ -44,6 +44,7 @@ FLUSH_SECONDS = 3.0
 QUEUE = 4096
 # As OTEL_BSP_MAX_EXPORT_BATCH_SIZE where it is not set.
 _BATCH = 512
+# Of a collector's refusal, which may quote the request.
 _SHOWN = 300
 _LIBRARY = "opentelemetry"
 

@@ -38,6 +38,7 @@ _RETRY = RetryPolicy(initial=0.5, maximum=5.0)
 IMAGE_BYTES = 20 * 1024 * 1024
 # How long a turn waits for the images of earlier messages.
 EARLIER_IMAGES_SECONDS = 30.0
+# Mattermost's have 256 characters at most: this bounds what another server says.
 _LONGEST_NAME = 512
 _REFUSALS = (PICTURE_TOO_LARGE, PICTURE_REFUSED, REFUSED, TOO_LONG)
 _BACKTICKS = re.compile(r"`{3,}")

@@ -24,6 +24,7 @@ TOO_SLOW = "it took too long to be read"
 _AT_ONCE = 1
 # Converted pictures are kept: the next turns of a conversation show them to the model again.
 _MAX_BYTES = 16 * 1024 * 1024
+# Refused ones have no bytes, and would never be forgotten by those alone.
 _MAX_ENTRIES = 200
 
 log = get_logger(part="pictures")

@@ -33,6 +33,7 @@ from oc_trio.telemetry.health import Health
 HOOK_SECONDS = 5.0
 # Seconds between two reads of the commands, however many unknown tokens come.
 READ_EVERY = 1.0
+# Mattermost waits 30 s for all, and the person with it: a database that hangs must not use them up.
 READ_SECONDS = 2.0
 # Calls with a token that the journal does not have, as after somebody regenerated it: the process that serves the
 # account asks Mattermost about them. So many at once, then one in so many seconds.

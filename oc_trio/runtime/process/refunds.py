@@ -10,6 +10,7 @@ from attrs import define, field
 
 from oc_trio.ids import AccountId
 
+# Far longer than the attempts at one message take with a lease of seconds: they are used up before the next refund.
 REFUND_PAUSE_SECONDS = 600.0
 
 

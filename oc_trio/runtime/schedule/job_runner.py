@@ -34,6 +34,7 @@ T = TypeVar("T")
 log = get_logger(part="job_runner")
 
 NOBODY = UserId("cron")
+# A run may be a minute late; a server that has just come back is spared.
 _RETRY = RetryPolicy(initial=1.0, maximum=60.0)
 # Long enough for an upgrade of the server; then the run has failed, and the history says so.
 _RETRY_SECONDS = 600.0

@@ -21,6 +21,7 @@ log = get_logger(part="skills")
 FILE = "SKILL.md"
 # About 50,000 tokens, which the model reads as a whole. Each skill is a line of the system prompt.
 MAX_BYTES = 200_000
+# Each line is sent with each request of each turn.
 MAX_SKILLS = 200
 TOOL = "use_skill"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")

@@ -19,7 +19,9 @@ from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.operator.findings import Finding, Level
 from oc_trio.runtime.policies import net_policy
 
+# For one handshake with the server; an operator waits for it.
 _SECONDS = 10.0
+# Half of the minute that the gateway allows for (`second_gateway.SKEW_MS`): to be told of before it matters.
 _MOST_DRIFT = 30.0  # seconds
 # What renews certificates does so 30 days before they end, as a rule.
 _FEW_DAYS = 14.0

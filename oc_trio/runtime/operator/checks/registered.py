@@ -23,6 +23,7 @@ from oc_trio.runtime.operator.running_gateway import GatewaySilent, ask_gateway
 from oc_trio.runtime.process.locations import admin_socket, journal_location
 from oc_trio.store.store import open_store
 
+# The gateway is on this machine: one that takes longer is stuck.
 _ASK_SECONDS = 5.0
 _MOST_NAMED = 3
 

@@ -20,6 +20,7 @@ from oc_trio.store.store import open_store
 
 # SQLite has a write-ahead log beside the journal, which grows to several MiB before a checkpoint.
 _LOW_SPACE = 100 * 1_048_576
+# Twice the log at a checkpoint: by default 1,000 pages of 4 KiB.
 _NO_SPACE = 8 * 1_048_576
 _MAX_NAMED = 5
 

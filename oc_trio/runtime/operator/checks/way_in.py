@@ -21,6 +21,7 @@ from oc_trio.runtime.policies import net_policy
 # As long as the listener waits for it (`listener.PONG_SECONDS`): what is slower breaks a gateway's connection.
 _PING_SECONDS = 10.0
 _TELL_SECONDS = 15.0
+# What proxies answer whose server can't be reached.
 _GATEWAY_ERRORS = (502, 503, 504)
 UPGRADE_LINES = (
     "`proxy_http_version 1.1;`, `proxy_set_header Upgrade $http_upgrade;` and "
