@@ -57,6 +57,7 @@ def action_ids(preferred: Iterable[str]) -> tuple[str, ...]:
     for position, wanted in enumerate(preferred, 1):
         base = _NOT_ALPHANUMERIC.sub("", wanted)[:_ID_LENGTH]
         if not base:
+            # Of a label in another script nothing is left; the digest is the same after a restart.
             base = "b" + hashlib.sha256(wanted.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         chosen = base
         # Counting from the position needs at most one step per earlier button.

@@ -156,6 +156,7 @@ def without_mentions(text: str, bot_names: tuple[str, ...]) -> str:
 
 def _bare(command: ChatCommand) -> Callable[[str], ChatCommand | None]:
     """A command without arguments; if text follows, it is a message for the agent."""
+    # "/status of the order?" is a question.
     return lambda rest: None if rest else command
 
 

@@ -39,6 +39,7 @@ class ContextPolicy:
 
     # OpenClaw's default of `historyLimit`.
     limit: int = 50
+    # One post with a log pasted into it must not take the room of all others.
     max_chars: int = 4000
     visibility: ContextVisibility = ContextVisibility.ALL
 
@@ -159,6 +160,7 @@ def render_entry(entry: HistoryEntry, files: str = "") -> str:
     attached = "" if not entry.files else "[attachment]" if entry.files == 1 else f"[{entry.files} attachments]"
     message = escape(entry.text.strip())
     content = f"{message}\n{files}" if files else " ".join(filter(None, (message, attached)))
+    # By `splitlines`, which knows every separator that a reader may take for a new line.
     text = "\n  ".join(content.strip().splitlines())
     return f"[{clock(entry.at)}] {who}: {text} [id:{entry.post_id} channel:{entry.channel_id}]"
 

@@ -137,6 +137,7 @@ def too_many_jobs() -> str:
 
 def free_id(wanted: str, taken: Container[str]) -> str:
     """An id for a job that people call `wanted`: its letters and digits, with a number behind where that is taken."""
+    # NFKD takes letters and their accents apart, so that "Résumé" gives `resume`.
     plain = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_ID].rstrip("-") or "job"
     number, candidate = 1, stem
@@ -180,6 +181,7 @@ def due_now(first: int | None, latest: int | None, now: int, missed: Missed) -> 
 
 def interval_after(timing: Interval, after: int) -> int:
     """The first time later than `after`."""
+    # By counting from the anchor: runs that end late don't move the ones after them.
     return timing.anchor + max(1, (after - timing.anchor) // timing.every + 1) * timing.every
 
 

@@ -14,6 +14,7 @@ def decode_user(value: object) -> User:
     return User(
         id=UserId(user.need("id")),
         username=user.need("username"),
+        # People have no such key at all (contract scenario users_me).
         is_bot=user.flag("is_bot"),
         first_name=user.text("first_name"),
         last_name=user.text("last_name"),
@@ -84,6 +85,7 @@ def decode_page(value: object) -> PostPage:
     page = Fields.of(value, "page")
     posts = page.object("posts")
     return PostPage(
+        # The roots of listed replies are in `posts`, too (contract scenario posts_page_with_replies).
         posts=tuple(_member(posts, post_id) for post_id in page.texts("order")),
         prev_post_id=page.text("prev_post_id"),
         next_post_id=page.text("next_post_id"),

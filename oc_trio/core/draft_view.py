@@ -223,6 +223,7 @@ class DraftView:
         """
         if not self.messages:
             return final_text
+        # By the letters alone: models lay a text out anew when they repeat it.
         squeezed = "".join(final_text.split())
         if not squeezed and not self.earlier_messages:
             return final_text
@@ -275,6 +276,7 @@ class DraftView:
 
     def _with_tool(self, event: ToolStarted) -> "DraftView":
         # Tools whose effect people see anyway make no row, and don't end the text before them.
+        # `ask_user`, for one, posts a question.
         if not makes_row(event.name):
             return self
         row = row_of(event, self.style.progress.command_text)
@@ -308,6 +310,7 @@ class DraftView:
         reply = self._visible_reply(self.text)
         if reply:
             return self._cut(BlockKind.REPLY, self._formatted(reply, first=not self.messages))
+        # Only before the first block: after it people see that something happens.
         return None if self.sealed else self._cut(BlockKind.WORK, self._thinking_line())
 
     def _progress(self) -> Block | None:

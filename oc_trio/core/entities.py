@@ -27,6 +27,7 @@ class User:
 
     @property
     def display_name(self) -> str:
+        # A bot's display name is its first name (contract scenario users_me).
         return f"{self.first_name} {self.last_name}".strip() or self.nickname or self.username
 
 
@@ -84,6 +85,7 @@ class SlashCommand:
     trigger: str
     method: str = "P"
     url: str = ""
+    # Blank in lists that everybody may read (contract scenario command_list_for_team).
     token: str = field(default="", repr=False)
     creator_id: UserId = UserId("")
     delete_at: int = 0

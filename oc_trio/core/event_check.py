@@ -40,6 +40,7 @@ class BadEvent(ValueError):
 
 def token_count(value: object) -> int:
     """`value` as a number of tokens. Raises ValueError for anything but a whole number from 0 to `MAX_TOKENS`."""
+    # Agents in other languages may write 12.0.
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_TOKENS:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
@@ -49,6 +50,7 @@ def token_count(value: object) -> int:
 
 def checked(event: object) -> AgentEvent:
     """`event` with clean text. Raises BadEvent."""
+    # By the exact class: a subclass could have fields that nobody checks.
     if type(event) not in _EVENTS:
         raise BadEvent(f"{type(event).__name__} is no event")
     checked_event: AgentEvent = _read(event)
@@ -64,6 +66,7 @@ def _read(value: Any) -> Any:
 def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise BadEvent(f"{what} is no text")
+    # `str`, since a subclass of it may compare or hash as it likes.
     return clean(str(value))
 
 
@@ -84,6 +87,7 @@ def _arguments(what: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise BadEvent(f"{what} is no mapping")
     try:
+        # There and back, so that what is checked is what will be kept: keys become texts, tuples lists.
         return read_lenient_object(json.dumps(dict(value)))
     except (TypeError, ValueError, RecursionError) as problem:
         detail = str(problem) if isinstance(problem, BadJson) else type(problem).__name__

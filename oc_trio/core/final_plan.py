@@ -159,6 +159,7 @@ def split_reply(text: str, rules: ReplyRules, *, prefix: bool = True) -> tuple[s
         texts = tuple(safe(piece) for piece in chunk(safe(text), limit, rules.chunk_mode))
         if limit <= 1 or all(len(piece) <= SERVER_LIMIT for piece in texts):
             return texts
+        # Each escape adds one character: one round is nearly always enough.
         limit = limit * 3 // 4
 
 
@@ -194,6 +195,7 @@ def _remaining_text(text: str, published: tuple[str, ...], rules: ReplyRules) ->
     if at is None:
         return text
     rest = text[at:]
+    # In the middle of a line it is no continuation, but another answer that begins with the same words.
     if rest.strip() and not rest.lstrip(" \t").startswith("\n"):
         return text
     return _BLANK_LINES.sub("", rest).rstrip()

@@ -120,9 +120,11 @@ def read_hook(kind: HookKind, body: bytes, *, idempotency_key: str = "") -> Hook
 
 def _agent(fields: "_Fields", key: str) -> AgentHook:
     channel = fields.text("channel").lower()
+    # OpenClaw's word for the platform; one that is meant for another must not arrive here.
     if channel not in ("", "last", "mattermost"):
         raise CallbackRefused(400, f"channel: {channel!r} is not served here; only mattermost is.")
     # Checked, and without effect here.
+    # OpenClaw's callers send it; a typing error in it is a mistake here as there.
     fields.choice("wakeMode", ("now", "next-heartbeat"))
     return AgentHook(
         message=fields.required("message"),

@@ -27,6 +27,7 @@ MAX_BODY_BYTES = 65_536
 BODY_SECONDS = 10.0
 SELECTED_OPTION = "selected_option"
 
+# Both are told to the person, and not refused: Mattermost shows no words of a refusal.
 EXPIRED = "This choice has expired."
 USED = "This was already answered."
 
@@ -143,10 +144,12 @@ def verify_click(callback: ButtonCallback, post: Post, *, now_ms: int, used: boo
     Raises CallbackRefused if the post is in another channel or has no such action, or a menu no such option.
     """
     if post.channel_id != callback.channel_id or post.id != callback.post_id:
+        # A genuine context in a forged body: the signature says nothing about the post.
         raise CallbackRefused(403, "Post/channel mismatch")
     action = _find_action(post, callback.action_id)
     if action is None:
         raise CallbackRefused(403, "Unknown action")
+    # Before expiry and use: who sends an option that was never offered is not told how the question stands.
     label, value = _choice(callback, action)
     if _expired(callback, now_ms):
         return Notice(EXPIRED)
@@ -210,6 +213,7 @@ def selected_reply(click: Click) -> dict[str, Any]:
     for attachment in _attachments(click.post):
         actions = _actions(attachment)
         if any(action.get("id") == click.callback.action_id for action in actions):
+            # In place of the row that was clicked, so that it stands where people look.
             kept.append({"text": selected_line(click)})
         elif not actions:
             kept.append(attachment)
@@ -234,6 +238,7 @@ def click_text(click: Click) -> str:
     """The message for the agent: who chose what, and the callback data if it differs from the label."""
     label = " ".join(click.label.split()).replace('"', "'")
     line = f'{CLICK_LABEL}user @{click.callback.user_name} selected "{label}"]'
+    # In one line, or the data could imitate lines of other labels.
     return line if click.value == click.label else f"{line}\ncallback_data: {' '.join(click.value.splitlines())}"
 
 

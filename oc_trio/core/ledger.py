@@ -93,6 +93,7 @@ class Obligation:
     state: ObligationState = ObligationState.OPEN
     turn: TurnId | None = None
     draft: PostId | None = None
+    # A message at which the process dies is given up by this count, or each start would die at it.
     attempts: int = 0
     outcome_posts: tuple[PostId, ...] = ()
     outcome_reason: str = ""
@@ -109,6 +110,7 @@ class OutboxState(Enum):
 
 
 OUTBOX_MOVES: dict[OutboxState, frozenset[OutboxState]] = {
+    # Never straight to CONFIRMED: a crash in between would leave a post that nobody looks for.
     OutboxState.QUEUED: frozenset({OutboxState.SENDING, OutboxState.DEAD}),
     # Back to QUEUED when the server certainly did not create the post, or will deduplicate a retry.
     OutboxState.SENDING: frozenset({OutboxState.QUEUED, OutboxState.CONFIRMED, OutboxState.DEAD}),

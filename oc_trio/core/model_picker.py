@@ -119,9 +119,11 @@ class Picker:
 
     def click(self, context: Mapping[str, Any], user_id: str) -> View | Chosen | Denied:
         """The result of a click on one of these buttons; `context` is the signed context."""
+        # The context says whose picker it is, `owner` for whom these models are allowed.
         if context.get("ownerUserId") != user_id or user_id != self.owner:
             return Denied(NOT_YOURS)
         provider, page = context.get("provider"), context.get("page")
+        # Signed, and perhaps by another release.
         number = page if isinstance(page, int) and not isinstance(page, bool) else 1
         match context.get("action"):
             case "list" if isinstance(provider, str):
@@ -155,6 +157,7 @@ _Spec = tuple[str, str, dict[str, Any]]
 
 
 def _button_id(context: Mapping[str, Any]) -> str:
+    # Ids are made as OpenClaw makes them: prefix and twelve digits.
     digest = hashlib.sha256(json.dumps(context, sort_keys=True).encode()).hexdigest()
     return _ID_PREFIXES[context["action"]] + digest[:12]
 

@@ -63,6 +63,7 @@ def carry_over(raw: Mapping[str, Any], rules: ImportRules) -> CarriedJob:
     id_ = _text(raw, "id") or _text(raw, "jobId")
     called = _text(raw, "displayName") or _text(raw, "name") or id_ or "a job without a name"
     name = " ".join("".join(letter if letter.isprintable() else " " for letter in called).split())[:LONGEST_NAME]
+    # Told rather than refused: a job is worth more than its name.
     differences: list[str] = [] if name == called else ["has its name in one line, of at most 100 characters"]
     if _text(raw, "declarationKey").startswith(_ITS_OWN) or _text(_table(raw, "payload"), "kind") == "heartbeat":
         return CarriedJob(name, f"openclaw:{id_}", refusal=_INTERNAL, is_internal=True)
@@ -112,11 +113,13 @@ def _job(raw: Mapping[str, Any], id_: str, name: str, rules: ImportRules, differ
         account=_text(delivery, "accountId"),
         model=model,
         thinking=thinking,
+        # A day is the most that a turn may take here; without a usable number the agent's own limit holds.
         time_limit=min(limit, 86_400.0) if limit > 0 else None,
         conversation=_conversation(_text(raw, "sessionTarget"), kind, id_, differences),
         # OpenClaw makes up for what it missed.
         missed=Missed.ONCE,
         enabled=is_on,
+        # There a job stays unless it says otherwise, here it goes.
         keep=isinstance(timing, Once) and raw.get("deleteAfterRun") is not True,
         origin=f"openclaw:{id_}",
     )
@@ -161,6 +164,7 @@ def _timing(schedule: Mapping[str, Any], rules: ImportRules, differences: list[s
         raise _JobRefused(f"has a schedule that is not known here: {kind or 'none'}")
     words = (_text(schedule, "expr") or _text(schedule, "cron")).split()
     if len(words) == 6:
+        # Six fields begin with seconds; 0 of them is what five mean.
         if words[0].strip("0"):
             raise _JobRefused("names seconds in its cron expression, and jobs run at full minutes here")
         words = words[1:]

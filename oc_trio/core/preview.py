@@ -184,6 +184,7 @@ def seal_block(state: DraftState, text: str) -> DraftState:
     """
     if state.phase.is_over or state.is_complete:
         return state
+    # What failed before counts no more: this text is worth its own tries, at once.
     state = evolve(state, is_complete=True, wanted=text, retry_at=0.0, failures=0)
     return state if state.in_flight else _sealed_if_shown(state)
 
@@ -192,6 +193,7 @@ def post_deleted(state: DraftState) -> DraftState:
     """Somebody deleted the post: no more edits, the answer is sent as a new post."""
     if state.phase not in (DraftPhase.DRAFT, DraftPhase.LOST):
         return state
+    # Of a lost draft, too: what is deleted needs no deletion afterwards.
     return evolve(_moved(state, DraftEvent.DELETED), deleted=True)
 
 
@@ -205,6 +207,7 @@ def next_step(state: DraftState, now: float, interval: float, rules: PreviewRule
         return WaitUntil(state.retry_at) if now < state.retry_at else _write(state)
     if not state.wanted or state.wanted == state.written:
         return Idle()
+    # Only before the post is there: afterwards people look at it.
     if state.phase is DraftPhase.NONE and len(state.wanted) < rules.min_chars:
         return Idle()
     # Each edit is a version in the server's history; the last text is still written, because it is complete.

@@ -112,8 +112,10 @@ def order_key(request: RelayedRequest) -> str:
     """Requests with the same key are handled one after the other, those of others beside them."""
     match request:
         case SlashCall() | ButtonCallback() | DialogAnswer():
+            # What one person does must take effect in its order; different people's don't depend on each other.
             return request.user_id
         case RelayedHook():
+            # Two calls with one key are one hook: the second has to wait for what the first admits.
             return request.hook.key or request.trigger
         case StopSession():
             return request.session

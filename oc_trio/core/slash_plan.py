@@ -101,6 +101,7 @@ class Registrar:
 
     def may_delete(self, command: SlashCommand) -> bool:
         """Whether it is certainly ours, even if an earlier `commands.prefix` named it, so that it may be deleted."""
+        # Both: another program may be called at the same URL through the same bot, with names of its own.
         is_by_url = command.url == self.url and command.trigger.startswith(PREFIX)
         return self.owns(command) and (is_by_url or command.display_name == MARK)
 
@@ -138,11 +139,14 @@ def plan_team(
     URL is neither the remembered nor the wanted one was changed by somebody else: it is taken back, or left with
     `take_back` false.
     """
+    # Where a command pointed when it was registered: after a change of the configuration that is neither the old nor
+    # anybody else's.
     known_urls = {command.trigger.lower(): command.url for command in remembered if command.team_id == team}
     tokens = {command.id: command.token for command in remembered}
     present = [
         command if command.token else evolve(command, token=tokens.get(command.id, ""))
         for command in (remembered if listed is None else listed)
+        # What is remembered is that of all teams.
         if command.team_id == team and not command.delete_at
     ]
     actions: list[Action] = []
@@ -177,6 +181,7 @@ def plan_team(
 
 def _plan_existing(existing: SlashCommand, desired: SlashCommand, *, is_moved: bool) -> Action:
     if not existing.token:
+        # Without its token no call of it can be verified.
         return RecreateCommand(existing.id, desired)
     target = evolve(desired, id=existing.id, token=existing.token)
     if is_moved:

@@ -116,6 +116,7 @@ def _cells(line: str) -> tuple[str, ...]:
 def _bullets(table: MarkdownTable) -> str:
     """Each row as a bold first cell with one bullet per further column; empty cells are left out."""
     if not table.rows:
+        # A table without rows, as while it is being written.
         return "- " + ", ".join(table.header)
     blocks = []
     for row in table.rows:
