@@ -130,6 +130,7 @@ class _AccountTasks:
             # The endpoints are open until here, so that answers to open questions still come in.
             await inputs.drain.idle(lambda: dispatcher.is_idle)
         # Turns that did not end in time get their drafts sealed, and go on after the next start.
+        parts.questions.keep_open()
         dispatcher.cancel_all(reason=CancelReason.DRAIN.value)
         # Last: until here edits and deletions by people still reach the turns that are ending.
         await connection.stop()

@@ -83,6 +83,7 @@ class Questions:
     buttons: ButtonMaker
     # By the question's id, for as long as its turn waits.
     _waiting: dict[str, _Waiting] = field(init=False, factory=dict)
+    _is_kept_open: bool = field(init=False, default=False)
 
     async def ask(
         self,
@@ -101,19 +102,29 @@ class Questions:
         # Before the post: a click can be here sooner than the answer to our request.
         waiting = self._waiting[question.id] = _Waiting(question, place, approvers)
         post: PostId | None = None
+        is_over = False
         try:
             with trio.move_on_after(seconds):
                 post = await services.delivery.post_or_abandon(self._question_post(question, place, files))
                 await waiting.answered.wait()
+            is_over = True
         finally:
             # A click that comes from now on finds nobody who waits; the claim decides whether it still counts.
             del self._waiting[question.id]
+            is_shown = post is not None and waiting.answer is None and not question.clicks_only
+            is_kept = self._is_kept_open and is_shown and not is_over
             # Without a sure lease the turn goes on at whoever serves the account next, and waits at this very post.
-            if services.api.transport.lease.is_sure:
+            if services.api.transport.lease.is_sure and not is_kept:
                 # Shielded, so that a turn that is stopped leaves no buttons which look as if somebody waited for them.
                 with trio.move_on_after(CLOSE_SECONDS, shield=True):
                     await self._close(waiting, post)
         return waiting.answer
+
+    def keep_open(self) -> None:
+        """The account ends, and its turns go on after the next start: from now on a question whose turn is cancelled is
+        not closed, for that turn will wait at the same post. Approvals are closed: a run approves its own calls.
+        """
+        self._is_kept_open = True
 
     def approver(
         self, place: QuestionPlace, *, seconds: float = ASK_SECONDS, approvers: Callable[[], Approvers] = Approvers

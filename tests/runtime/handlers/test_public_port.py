@@ -9,6 +9,7 @@ import trio
 
 from oc_trio.agent.scripted import Attach, CallTool, Pause, Say
 from oc_trio.callbacks.app import build_app
+from oc_trio.core.interactions import EXPIRED
 from oc_trio.core.turn_events import Button, ToolStatus
 from oc_trio.sandbox.outgoing import IntegrationRequest, IntegrationResponse
 from oc_trio.sandbox.records import PostRecord
@@ -123,6 +124,48 @@ async def test_only_who_asked_approves(harness: Harness) -> None:
     await harness.settled()
     assert [result.status for result in results] == [ToolStatus.COMPLETED]
     assert "approved words" in harness.answers()
+
+
+async def test_a_question_outlives_a_stop(harness: Harness) -> None:
+    """It is shown once, with its buttons for as long as the gateway is away, and a click after the start answers it."""
+    answers: list[str] = []
+
+    def script(_: Any) -> Any:
+        answers.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        yield Say("done")
+
+    await open_for_business(harness)
+    harness.script = script
+    harness.say("@helper go")
+    await harness.until(harness.ours)
+    (question,) = harness.ours()
+    await harness.stop()
+    assert [action["name"] for action in question.props["attachments"][0]["actions"]] == ["Red", "Blue"]
+    await open_for_business(harness)
+    await trio.sleep(1)
+    await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
+    await harness.settled()
+    assert answers == ["Blue"]
+    assert harness.answers() == ["Which?", "done"]
+    assert question.props["attachments"] == [{"text": "✓ **Blue** selected by @alice"}]
+
+
+async def test_an_approval_does_not_outlive_a_stop(harness: Harness) -> None:
+    """Its buttons go, and the call is asked about anew."""
+    agents = {"defaults": {"tools": {"approve": ["message"]}}}
+    await open_for_business(harness, agents=agents)
+    harness.script = [CallTool("message", {"action": "send", "message": "words"}), Say("done")]
+    harness.say("@helper go")
+    await harness.until(harness.ours)
+    (question,) = harness.ours()
+    await harness.stop()
+    assert question.props["attachments"] == [{"text": f"_{EXPIRED}_"}]
+    await open_for_business(harness, agents=agents)
+    await harness.until(lambda: len(harness.ours()) == 2)
+    anew = harness.ours()[1]
+    await harness.world.interactions.press(harness.alice, anew.id, button(anew, "Deny"), "", "")
+    await harness.settled()
+    assert harness.answers()[-1] == "done"
 
 
 @pytest.mark.parametrize("is_clicked_between", [False, True], ids=["waits again", "clicked before it is asked again"])
