@@ -14,7 +14,7 @@ from oc_trio.config.foreign_keys import split_ignored
 from oc_trio.config.legacy import ModernDocument
 from oc_trio.config.model import Config
 from oc_trio.config.openclaw import Adapted
-from oc_trio.config.parse import Invalid, Reader, is_within
+from oc_trio.config.parse import Invalid, Reader, is_within, join
 from oc_trio.config.secret_keys import Unavailable, check_shape, holds_secret, read_file_key, resolver
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
 from oc_trio.config.substitution import UnavailableValue
@@ -111,7 +111,8 @@ def _with_secret_files(config: Config, document: Document, env: Mapping[str, str
     hooks = evolve(config.hooks, token=read(config.hooks.token, config.hooks.token_file, "hooks.tokenFile"))
     providers = {
         name: evolve(
-            provider, api_key=read(provider.api_key, provider.api_key_file, f"models.providers.{name}.apiKeyFile")
+            provider,
+            api_key=read(provider.api_key, provider.api_key_file, join("models.providers", name) + ".apiKeyFile"),
         )
         for name, provider in config.models.providers.items()
     }

@@ -146,6 +146,14 @@ def test_key_files(load_text: Callable[..., Loaded], tmp_path: Path) -> None:
     assert (config.models.providers["l"].api_key.reveal(), config.hooks.token.reveal()) == ("k", "k")
 
 
+def test_a_missing_key_file_is_named_with_its_line(load_text: Callable[..., Loaded]) -> None:
+    """The path is the file's, also of a provider whose name needs quotes."""
+    with pytest.raises(ConfigError) as caught:
+        load_text('[models.providers."my.box"]\nbaseUrl = "http://x"\napiKeyFile = "none"')
+    (problem,) = (each for each in caught.value.problems if each.path.endswith("apiKeyFile"))
+    assert (problem.path, problem.where.rpartition(":")[2]) == ('models.providers."my.box".apiKeyFile', "3")
+
+
 def test_broken_json5_does_not_show_what_was_read(load_text: Callable[..., Loaded]) -> None:
     """The decoder's message holds the part already read; ours holds line and column."""
     with pytest.raises(ConfigError) as caught:
