@@ -94,6 +94,7 @@ class SessionRules:
         scale=60,
         minimum=0,
     )
+    # Unset: nobody is to lose a conversation unasked.
     reset_at_hour: int | None = key(
         None,
         "Start afresh each day at this hour, in `agents.defaults.timezone` or else the machine's zone; unset means "
@@ -107,6 +108,7 @@ class SessionRules:
 class GroupChat:
     """`messages.groupChat`."""
 
+    # The defaults of this and of the queue are OpenClaw's.
     history_limit: int = key(50, "Unaddressed posts kept as context.", minimum=0, maximum=1000)
     mention_patterns: tuple[str, ...] | None = key(
         None, "Regular expressions that count as a mention; unset derives them from the agent's name, `[]` means none."
@@ -117,6 +119,7 @@ class GroupChat:
 class InboundSettings:
     """`messages.inbound`; `debounce` in seconds."""
 
+    # Off, as in OpenClaw: each first message would wait for it.
     debounce: float = key(
         0.0,
         "In a conversation at rest, wait this long for more posts by the same person, and answer them together. Posts "

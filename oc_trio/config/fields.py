@@ -90,6 +90,7 @@ def camel(attribute: str) -> str:
 @cache
 def own_keys(cls: type) -> tuple[Key, ...]:
     """The fields that a class declares, flat groups included as one entry each."""
+    # This evaluates every annotation anew, hence the cache.
     hints = typing.get_type_hints(cls)
     keys = []
     for field in attrs.fields(cls):

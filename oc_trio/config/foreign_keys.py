@@ -73,6 +73,7 @@ _DIFFERENT: Mapping[str, tuple[str, str]] = MappingProxyType(
             "cron.jobs.<name>.missed",
         ),
         r"channels\.modelByChannel": ("a channel's model is chosen there", "/model in that channel"),
+        # What is left of it: allow and deny lists have been taken out by `openclaw_agents`.
         r"tools(\..*)?|agents\.entries\.[^.]+\.tools\..*": (
             "oc-trio has no tools for files, programs or the web",
             "an MCP server in mcp.servers brings them",

@@ -132,4 +132,5 @@ class MetricsSettings:
     """`metrics`."""
 
     enabled: bool = key(True, "Serve Prometheus metrics on the administration listener.")
+    # Where Prometheus looks unless it is told otherwise.
     path: str = key("/metrics", "Where.")

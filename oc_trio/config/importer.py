@@ -79,6 +79,7 @@ def import_openclaw(document: Document, env: Mapping[str, str], *, keep_secrets:
         located = [
             evolve(each, path=path, where=document.location(path)) for each, path in zip(problems, paths, strict=True)
         ]
+        # Each once: adapting and reading may find the same.
         raise ConfigError(*dict.fromkeys(located))
     openclaw_variables = _OpenClawVariables(effective, env, keep_secrets)
     values = openclaw_variables.add_usual_keys(openclaw_variables.replace_references(modern.values, ""), config)
@@ -145,6 +146,7 @@ class _OpenClawVariables:
         because the variable has the usual name.
         """
         raw = values.get("models", {}).get("providers", {})
+        # What is wrong with a key is told when the TOML is read.
         completed = complete_providers(config, raw, self.effective, Findings(), connect=False)
         for name, provider in completed.models.providers.items():
             ref = provider.api_key.ref

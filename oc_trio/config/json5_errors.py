@@ -67,6 +67,7 @@ class _Walk:
                 if inner == "{":
                     at = self._key(at)
                     sign = self.text[at : at + 1]
+                # Every text holds the empty one, which stands for the end.
                 if sign and sign in "{[":
                     self.opened.append(at)
                     at, is_first = self._skip(at + 1), True

@@ -46,6 +46,7 @@ class Modernizer:
     def section(self, raw: Mapping[str, Any], path: str, inherited: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The section in current spelling. `inherited` is the rewritten root section, for a section of an account."""
         table = dict(raw)
+        # First: a switch takes `streamMode` with it.
         self._streaming(table, path)
         for old, new in _MOVED.items():
             if old in table:
@@ -151,6 +152,7 @@ class ModernDocument:
     def path_in_file(self, path: str) -> str:
         """The path of a key as the file spells it, which is the one that an operator can find."""
         moved = [new for new in self.original_paths if path == new or path.startswith((new + ".", new + "["))]
+        # The innermost: within a table that has moved, a key may have moved by itself.
         new = max(moved, key=len, default="")
         return self.original_paths[new] + path.removeprefix(new) if new else path
 

@@ -163,6 +163,7 @@ def build(
     return Loaded(
         config,
         MappingProxyType({name: account for name, account in accounts.items() if name not in broken}),
+        # Of the broken ones, too: what is meant for the default account must not go out by another.
         default_account(list(accounts), config.channels.mattermost.default_account),
         folder,
         document,
@@ -225,6 +226,7 @@ def _check_same_bot(
         account = accounts.get(table.id)
         if account is None or not account.bot_token or not account.base_url:
             continue
+        # By the values: two names of variables may hold one token.
         first = first_account.setdefault((account.base_url, account.bot_token.reveal()), table.id)
         if first != table.id:
             message = f'has the same server and token as account "{first}"; every message would be answered twice'
@@ -270,6 +272,7 @@ def _located(document: Document, modern: ModernDocument, problems: Iterable[Prob
 
 
 def _installed_agents() -> list[str]:
+    # Slow to import, and nearly every configuration uses built-in APIs only.
     from importlib.metadata import entry_points
 
     return [entry.name for entry in entry_points(group="oc_trio.agents")]

@@ -44,6 +44,7 @@ def adapt(document: Mapping[str, Any], env: Mapping[str, str], findings: Finding
             )
             findings.error(key, "is of the oldest releases, and OpenClaw doesn't read it any more either", hint)
             del draft.values[key]
+    # First: the models that agents name are looked for in `agents.entries`.
     adapt_agents(draft, env)
     adapt_models(draft, env, _stored_keys(draft, substitution.providers))
     adapt_conversation(draft)

@@ -150,6 +150,7 @@ def _allowed(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str
 
 def _denied(draft: OpenClawDraft, path: str, table: dict[str, Any]) -> list[str]:
     denied = draft.of_kind(table.pop("deny", None), list, f"{path}.deny") or []
+    # What is denied and not here has what it wants.
     return _translated(draft, f"{path}.deny", denied, warn_unknown=False)
 
 

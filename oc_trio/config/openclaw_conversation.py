@@ -7,6 +7,7 @@ from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.parse import join
 
 _CHANNEL = "mattermost"
+# Complete silence is not to be had: why a gateway does not start has to stand somewhere.
 _LOG_LEVELS = {"trace": "debug", "fatal": "error", "silent": "error"}
 # The largest that `historyLimit` may be here.
 _MAX_HISTORY = 1000
@@ -147,6 +148,7 @@ def _tool_servers(draft: OpenClawDraft) -> None:
         path = join("mcp.servers", name)
         for old, new in (("connectionTimeoutMs", "startSeconds"), ("requestTimeoutMs", "callSeconds")):
             if isinstance(server.get(old), int | float):
+                # A second is the least that the keys take.
                 server[old] = max(1, server[old] / 1000)
                 draft.rename(server, path, old, new)
         filters = draft.of_kind(server.pop("toolFilter", None), dict, f"{path}.toolFilter")
@@ -159,6 +161,7 @@ def _tool_servers(draft: OpenClawDraft) -> None:
         for kind in ("env", "headers"):
             if isinstance(server.get(kind), dict):
                 server[kind] = {
+                    # JSON's spelling, not Python's.
                     key: str(value).lower()
                     if isinstance(value, bool)
                     else str(value)
@@ -178,6 +181,7 @@ def _skills(draft: OpenClawDraft) -> None:
     folders = [f"{workspace.rstrip('/')}/skills"] if isinstance(workspace, str) and workspace.strip() else []
     folders += ["skills", *(extra or ())]
     skills = draft.table("skills")
+    # The folder beside the file is the default.
     if "dirs" not in skills and len(folders) > 1:
         draft.ensure_table("skills")["dirs"] = folders
     if not draft.table("skills", "load"):

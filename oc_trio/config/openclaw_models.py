@@ -10,7 +10,9 @@ from oc_trio.config.parse import join
 from oc_trio.core.model_apis import ModelApi
 
 _COMPLETIONS = ModelApi.OPENAI.value
+# OpenClaw's own agent, under the names of several releases.
 _OWN_RUNTIMES = ("", "auto", "openclaw", "pi", "embedded")
+# With an underscore: a key may consist of capitals, too.
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _OPENCLAW_ENDPOINT = "or keep OpenClaw's agent behind its OpenAI-compatible endpoint and name that in models.providers"
 
@@ -99,6 +101,7 @@ def _provider(draft: OpenClawDraft, path: str, name: str, provider: dict[str, An
             draft.warning(f"{path}.api", "Ollama is asked through its OpenAI-compatible API", f'api = "{_COMPLETIONS}"')
     elif api == "google-generative-ai" or (name == "google" and api is None):
         provider["api"] = _COMPLETIONS
+        # Gemini's OpenAI-compatible API is below its own.
         if isinstance(url, str) and not url.rstrip("/").endswith("/openai"):
             provider["baseUrl"] = url.rstrip("/") + "/openai"
         if api is not None:
@@ -116,6 +119,7 @@ def _provider(draft: OpenClawDraft, path: str, name: str, provider: dict[str, An
         draft.warning(
             f"{path}.authHeader", "the key is sent as x-api-key", "write headers.Authorization for a bearer token"
         )
+    # What is meant here anyway.
     if provider.get("auth") == "api-key":
         del provider["auth"]
     _model_settings(draft, path, provider)
@@ -142,6 +146,7 @@ def _model_settings(draft: OpenClawDraft, path: str, provider: dict[str, Any]) -
         if isinstance(model.get("contextTokens"), int) and not isinstance(model.get("contextWindow"), int):
             draft.rename(model, join(f"{path}.models", index), "contextTokens", "contextWindow")
         for name in ("contextWindow", "maxTokens"):
+            # JSON5 has one kind of number: 128e3 and 128000.0 are whole ones.
             if isinstance(model.get(name), float) and model[name] == int(model[name]):
                 model[name] = int(model[name])
 

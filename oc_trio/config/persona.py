@@ -27,6 +27,7 @@ def read_personas(config: Config, folder: Path, findings: Findings) -> dict[str,
             continue
         workspace_folder = folder / Path(workspace).expanduser()
         if not workspace_folder.is_dir():
+            # Not every agent has a folder in the shared one.
             if path != "agents.defaults.workspace":
                 findings.warning(path, f"{workspace_folder} is not a folder", "agents are told nothing from it")
             continue
@@ -53,6 +54,7 @@ def _part(file: Path, findings: Findings) -> str:
     """One file under a heading with its name; "" if it does not exist."""
     try:
         with file.open(encoding="utf-8-sig") as opened:
+            # One character more tells that there is more, without reading a file of any length.
             text = clean(opened.read(MAX_CHARS + 1)).strip()
     except FileNotFoundError:
         return ""

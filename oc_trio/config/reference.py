@@ -63,6 +63,7 @@ def reference() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
     for path, cls, doc in all_tables(Config, "", ""):
+        # Tables have sections of their own; `accounts` has none, since its keys are those around it.
         rows = [_row(entry) for entry in all_keys(cls) if entry.name == "accounts" or not inner_table(entry)]
         if not rows:
             continue

@@ -66,6 +66,7 @@ def _fetch(
     ref: SecretRef, path: str, env: Mapping[str, str], folder: Path, form: SecretForm = SecretForm.TOKEN
 ) -> Secret:
     if ref.source is SecretSource.FILE:
+        # An absolute path takes the folder's place.
         ref = evolve(ref, target=str(folder / Path(ref.target).expanduser()))
     try:
         return read_secret(ref, env, form)

@@ -38,6 +38,7 @@ def settings(loaded: Loaded) -> list[Setting]:
     for name, account in loaded.accounts.items():
         table = loaded.tables[name]
         for path, value, secret in _leaves(account, ""):
+            # The name of its table, and no key.
             if path != "id":
                 path_in_file = table.origins.get(path)
                 origin = _origin(loaded, path_in_file, secret)
@@ -64,6 +65,7 @@ def _values(loaded: Loaded) -> dict[str, Any]:
     for name, account in loaded.accounts.items():
         table = loaded.tables[name]
         for path, value, secret in _leaves(account, ""):
+            # A secret may change where the file does not: it can come from a variable or a credential.
             if path in table.origins or secret is not None:
                 found[loaded.modern.path_in_file(table.origin(path))] = (value, secret)
     for path, value, secret in _leaves(loaded.config, ""):
@@ -88,6 +90,7 @@ def _place(loaded: Loaded, path: str) -> str:
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any, Secret | None]]:
     """Path, value in the file's terms, and the secret itself where it is one."""
     declared: type = type(value)
+    # What the root section says is shown in the accounts that inherit it.
     if declared is MattermostSection:
         return
     for entry in own_keys(declared):

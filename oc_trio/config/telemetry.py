@@ -62,6 +62,7 @@ def check_otel(otel: OtelSettings, environ: Mapping[str, str], findings: Finding
     if otel.endpoint and (mistake := _url_mistake(otel.endpoint)):
         findings.error(f"{path}.endpoint", mistake, 'such as "http://127.0.0.1:4318"')
     protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip()
+    # gRPC would need another library, with threads of its own.
     if protocol not in ("", "http/protobuf"):
         findings.warning(path, f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not spoken here; OTLP is sent over HTTP")
     if not is_installed():
@@ -75,6 +76,7 @@ def otel_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The values of headers in the OTEL_* variables, for the log to mask."""
     lists = [value for name, value in environ.items() if name.startswith("OTEL_EXPORTER_OTLP_") and "HEADERS" in name]
     pairs = [(pair.partition("=")[2] or pair).strip() for headers in lists for pair in headers.split(",")]
+    # The variables are percent-encoded; a log may quote either form.
     return tuple(form for value in pairs if value for form in (value, unquote(value)))
 
 

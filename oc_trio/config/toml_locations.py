@@ -75,6 +75,7 @@ def _path(table: str, key_text: str, counts: Mapping[str, int]) -> str:
     level: Any = _decode(key_text)
     while isinstance(level, dict):
         name, level = next(iter(level.items()))
+        # `[a.b]` below `[[a]]` is in the latest entry of `a`.
         if path in counts and path != table:
             path = join(path, counts[path])
         path = join(path, name)
@@ -83,6 +84,7 @@ def _path(table: str, key_text: str, counts: Mapping[str, int]) -> str:
 
 def _decode(key_text: str) -> Any:
     try:
+        # Quotes and escapes in keys are TOML's own matter.
         return tomli.loads(f"{key_text} = 1")
     except tomli.TOMLDecodeError:
         return {key_text: 1}
