@@ -94,7 +94,7 @@ class _AccountTasks:
             with self.inputs.live.serving(LiveAccount(self.inputs.id, dispatcher, turns.live, services.directory)):
                 # What an earlier run left comes before anything new.
                 await services.late_edits.restore()
-                await Recovery(services, event_handler, sessions).run()
+                await Recovery(services, event_handler.posts, sessions).run()
                 # Whatever brings in messages ends before the nursery of those who answer them does.
                 async with trio.open_nursery() as feeders:
                     await self._feed(feeders, event_handler, dispatcher)
@@ -106,7 +106,7 @@ class _AccountTasks:
     async def _feed(self, feeders: trio.Nursery, event_handler: EventHandler, dispatcher: Dispatcher) -> None:
         """Take messages in until the drain is requested; then let turns end by themselves for as long as it allows."""
         inputs, parts, services = self.inputs, self.parts, self.parts.services
-        catch_up = inputs.dependencies.catch_up(services, event_handler, inputs.settings.catchup, feeders)
+        catch_up = inputs.dependencies.catch_up(services, event_handler.posts, inputs.settings.catchup, feeders)
         connection = AccountConnection(
             services,
             inputs.settings,
@@ -117,7 +117,7 @@ class _AccountTasks:
             catch_up,
             TaskSlot(feeders),
         )
-        requests = RequestAdmission(services, event_handler.submit)
+        requests = RequestAdmission(services, event_handler.posts.submit)
         stop = partial(inputs.live.stop_of, inputs.id)
         async with inputs.port.open(requests, inputs.settings, parts.questions, parts.registration, stop):
             # After the endpoints are open: a button of an answer to what catch-up reads may be clicked at once.

@@ -22,7 +22,8 @@ from oc_trio.mattermost.audit import Behind, run_audit
 from oc_trio.mattermost.catchup import CatchUpResult, catch_up
 from oc_trio.runtime.delivery.fallback import send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
-from oc_trio.runtime.inbound.event_handler import SKEW_MS, EventHandler
+from oc_trio.runtime.inbound.event_handler import SKEW_MS, take_own_name
+from oc_trio.runtime.inbound.post_handler import PostHandler
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.task_slot import TaskSlot
 from oc_trio.telemetry.account_status import CatchUpStatus
@@ -68,7 +69,7 @@ class CatchUp:
     """`on_connected` is the listener's hook; it returns when the account has everything that was posted meanwhile."""
 
     services: AccountServices
-    event_handler: EventHandler
+    posts: PostHandler
     settings: CatchupSettings
     nursery: trio.Nursery
     _second_pass: TaskSlot = field(init=False)
@@ -116,7 +117,7 @@ class CatchUp:
         the connection is down, or where there is none, and one that the server sends again comes after the posts.
         """
         user = await self.services.api.users.me()
-        self.event_handler.on_own_name(user.username)
+        take_own_name(self.services, user.username)
 
     async def audit(self, interval: float, on_loss: Callable[[], Awaitable[None]]) -> None:
         """Every `interval` seconds, look for posts that no event told of; read them, then call `on_loss`."""
@@ -126,14 +127,14 @@ class CatchUp:
             return max(marks[channel.id].at, self._channels[channel.id].audited_at)
 
         async def on_behind(behind: tuple[Behind, ...]) -> None:
-            count_before = self.event_handler.posts_without_event
+            count_before = self.posts.posts_without_event
             await self._pass(frozenset(each.channel.id for each in behind))
             # After the pass: one that failed has to be found behind again.
             for each in behind:
                 self._channels[each.channel.id].audited_at = each.channel.last_post_at
             # Only posts that are new to us count as a loss; what the channels moved for may have been edits or our own
             # posts.
-            missed = self.event_handler.posts_without_event - count_before
+            missed = self.posts.posts_without_event - count_before
             if missed > 0:
                 log.warning("posts came without an event", account=self.services.account, count=missed)
                 await on_loss()
@@ -154,7 +155,7 @@ class CatchUp:
         # Since the account was alive: later changes came as events.
         self.services.boundary.start(self.nursery, partial(self.services.late_edits.check, alive_at or 0), "late edits")
         if self._recheck.is_due(pause):
-            await self.event_handler.recheck_unanswered()
+            await self.posts.recheck_unanswered()
             self._recheck.done()
         elif not self._recheck.has_connected:
             self._recheck.done()
@@ -197,7 +198,7 @@ class CatchUp:
         return result
 
     async def _admit(self, channel: Channel, posts: tuple[Post, ...]) -> None:
-        await self.event_handler.on_catchup_posts(channel, posts, began_at=self._channels[channel.id].began_at)
+        await self.posts.on_catchup_posts(channel, posts, began_at=self._channels[channel.id].began_at)
 
     async def _alive_at(self) -> int | None:
         """When the account was last known to be live, in milliseconds; None before its first connection."""

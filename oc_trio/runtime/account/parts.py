@@ -48,6 +48,7 @@ from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
 from oc_trio.runtime.inbound.denials import Denials
 from oc_trio.runtime.inbound.event_handler import EventHandler
 from oc_trio.runtime.inbound.event_tries import EventTries
+from oc_trio.runtime.inbound.post_handler import PostHandler
 from oc_trio.runtime.people import People
 from oc_trio.runtime.policies import Policies
 from oc_trio.runtime.schedule.job_table import JobTable
@@ -188,17 +189,18 @@ def build_event_handler(parts: AccountParts, dispatcher: Dispatcher, nursery: tr
         Denials(services, nursery).explain,
         BotLoops(services.account, services.store.claims, services.clock),
     )
-    return EventHandler(
+    tries, live = EventTries(services.boundary), parts.turns.live
+    posts = PostHandler(
         services,
         admission,
         dispatcher,
         ChatCommandHandler(services, dispatcher, nursery, trio.CapacityLimiter(_COMMANDS_AT_ONCE)),
-        parts.turns.live,
-        EventTries(services.boundary),
+        live,
+        tries,
         nursery,
-        on_each=parts.registration.note,
         take_text=parts.questions.take_text,
     )
+    return EventHandler(services, posts, admission, dispatcher, live, tries, on_each=parts.registration.note)
 
 
 def _delivery(

@@ -20,7 +20,7 @@ from oc_trio.runtime.delivery.fallback import original_of, send_with_fallback
 from oc_trio.runtime.delivery.outbox_message import outbox_message_of
 from oc_trio.runtime.error_boundary import DEFECT
 from oc_trio.runtime.inbound.chat_commands import reply_id
-from oc_trio.runtime.inbound.event_handler import EventHandler
+from oc_trio.runtime.inbound.post_handler import PostHandler
 from oc_trio.runtime.inbound.recheck import find_changes, message_of
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import end_orphan
@@ -40,7 +40,7 @@ class Recovery:
     """Continues from what the journal holds of an earlier run; what waits for the server runs in `nursery`."""
 
     services: AccountServices
-    event_handler: EventHandler
+    posts: PostHandler
     nursery: trio.Nursery
 
     async def run(self) -> None:
@@ -50,7 +50,7 @@ class Recovery:
         obligations = await self._recheck(await services.store.obligations.open_for(services.account))
         await self._settle_rows(await self._open_turns(), {reply_id(each) for each in obligations})
         for obligation in obligations:
-            resubmit = partial(self.event_handler.resubmit, obligation)
+            resubmit = partial(self.posts.resubmit, obligation)
             # Ended as failed, or each start would meet the same defect again.
             if await services.boundary.contain(resubmit, "message", {"post": obligation.trigger}) is not None:
                 await services.store.obligations.close([obligation.id], failed(DEFECT), services.clock.now_ms())
@@ -125,7 +125,7 @@ class Recovery:
         """The obligations whose message was not deleted meanwhile, with the text that it has now; others are closed."""
         services, remaining = self.services, list[Obligation]()
         # All at once and within one limit of time: the start waits for it.
-        changes = await find_changes(self.event_handler.admission, obligations)
+        changes = await find_changes(self.posts.admission, obligations)
         for obligation in obligations:
             change = changes.get(obligation.id)
             if isinstance(change, CancelReason):
