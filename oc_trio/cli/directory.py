@@ -8,7 +8,7 @@ import click
 
 from oc_trio.cli.edge import EXIT_CODES, exit_code, harmless, run, shared_options
 from oc_trio.cli.exits import first
-from oc_trio.cli.spellings import SpelledGroup
+from oc_trio.cli.spellings import SpelledGroup, refuse_before
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -50,6 +50,7 @@ def peers(
     """People in any team of the bot; each id is a target for `message send`."""
     if ctx.invoked_subcommand is None:
         _list(config_path, account, _peers(query), limit, as_json=as_json)
+    refuse_before(ctx, query=query, limit=limit, config=config_path, account=account, json=as_json)
 
 
 @peers.command("list", epilog=EXIT_CODES)
@@ -81,6 +82,7 @@ def groups(
     """Channels and groups that the bot is in; each id is a target for `message send`."""
     if ctx.invoked_subcommand is None:
         _list(config_path, account, _groups(query), limit, as_json=as_json)
+    refuse_before(ctx, query=query, limit=limit, config=config_path, account=account, json=as_json)
 
 
 @groups.command("list", epilog=EXIT_CODES)

@@ -47,6 +47,14 @@ def test_peers_by_query_and_limit(server: Server) -> None:
     assert "231 more" in cut.stderr
 
 
+@pytest.mark.parametrize("group", ["peers", "groups"])
+def test_an_option_before_list_is_refused(server: Server, group: str) -> None:
+    """`list` would not see it, and would print everything."""
+    refused = server.run("directory", group, "--query", "ali", "list")
+    assert refused.exit_code == 2
+    assert "Write --query behind `list`." in refused.stderr
+
+
 def test_groups(server: Server) -> None:
     """Channels of all teams that the bot is in, private ones as groups, with their team; no others."""
     output = server.json("directory", "groups")
