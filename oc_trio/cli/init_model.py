@@ -11,7 +11,7 @@ from oc_trio.cli.init_options import InitOptions
 from oc_trio.cli.init_trio import in_trio
 from oc_trio.cli.prompts import Prompts, SetupFailed
 from oc_trio.cli.secret_files import SecretFiles, checked_secret, read_secret_file
-from oc_trio.config.builtin_providers import BUILT_IN, REFUSED
+from oc_trio.config.builtin_providers import BUILT_IN, REFUSED, BuiltIn
 from oc_trio.config.starter import StarterProvider
 from oc_trio.core.model_apis import ModelApi
 from oc_trio.runtime.operator.setup.model_servers import (
@@ -107,8 +107,7 @@ def _by_asking(prompts: Prompts) -> _Choice:
     choices += [
         (f"a model of {name}, with the key in {variable}", _Choice(name))
         for name, built_in in BUILT_IN.items()
-        for variable in built_in.variables[:1]
-        if built_in.needs_key and os.environ.get(variable, "").strip()
+        if built_in.needs_key and (variable := _key_variable(built_in))
     ]
     choices += [("a model of another provider (OpenAI, Anthropic, ...), with a key", None)]
     choices += [("another model server, by its URL", _Choice(_OWN_NAME))]
@@ -120,6 +119,11 @@ def _by_asking(prompts: Prompts) -> _Choice:
         typed = prompts.ask("URL of the model server, such as http://127.0.0.1:8080/v1")
         choice = _Choice(_OWN_NAME, typed if "://" in typed else f"http://{typed}")
     return choice
+
+
+def _key_variable(built_in: BuiltIn) -> str:
+    """The variable that has the provider's key; "" if none has it."""
+    return next((variable for variable in built_in.variables if os.environ.get(variable, "").strip()), "")
 
 
 def _is_address(url: str) -> bool:
@@ -153,10 +157,8 @@ def _key(options: InitOptions, choice: _Choice, prompts: Prompts, files: SecretF
         key = read_secret_file(options.api_key_file)
         return key, files.place(name, key, options.api_key_file)
     built_in = BUILT_IN.get(choice.provider)
-    variables = built_in.variables if built_in is not None else ()
-    for variable in variables:
-        if os.environ.get(variable, "").strip():
-            return checked_secret(os.environ[variable], variable), ""
+    if built_in is not None and (variable := _key_variable(built_in)):
+        return checked_secret(os.environ[variable], variable), ""
     if built_in is not None and built_in.needs_key and not choice.base_url:
         if not prompts.is_asking:
             raise SetupFailed(

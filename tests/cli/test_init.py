@@ -319,6 +319,13 @@ def test_a_key_of_a_provider(
     assert "sk-variable" not in (tmp_path / "oc-trio.toml").read_text()
 
 
+def test_a_provider_is_offered_by_each_variable_of_its_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some providers' keys have two names in use."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "k")
+    offered = init("--url", server.url, "--token-file", "token", stdin="").output
+    assert "a model of google, with the key in GOOGLE_API_KEY" in offered
+
+
 def test_a_model_server_that_wants_a_key(server: Server, models: OtherServer, tmp_path: Path) -> None:
     """What it says is repeated, and the key asked for again; without anybody to ask it is named."""
     models.key = "sk-right"
