@@ -183,6 +183,7 @@ def run_(
 
         scheduled = states.find(job)
         pick_account(states.loaded, scheduled.account or None)
+        # Short, as people type it behind --run-id.
         run = run_by_hand(scheduled.id, account_of(scheduled, states.loaded), now_ms(), uuid4().hex[:12])
         # Asked before anything is written: without a gateway the run is made here, and a row in the journal would wait
         # for one.

@@ -97,7 +97,13 @@ def _refuse(name: str, sentence: str) -> click.Option:
             raise click.UsageError(f"There is no {name} here. {sentence}")
 
     return click.Option(
-        [name], is_flag=name in _FLAGS, hidden=True, expose_value=False, is_eager=True, callback=callback
+        # Eager: else click would first complain of an argument that is missing.
+        [name],
+        is_flag=name in _FLAGS,
+        hidden=True,
+        expose_value=False,
+        is_eager=True,
+        callback=callback,
     )
 
 
@@ -127,6 +133,7 @@ def _wake(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -
 
 def job_options(function: F) -> F:
     """What a job is made of, for `add` and `edit`."""
+    # From the last to the first, as decorators stand above each other.
     for option in (
         click.option("--wake", metavar="now", expose_value=False, callback=_wake, hidden=True),
         click.option("--announce", is_flag=True, expose_value=False, hidden=True),

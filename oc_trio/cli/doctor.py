@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oc_trio.runtime.operator.findings import Finding
 
 _COLOURS = {"ok": "green", "fixed": "cyan", "warning": "yellow", "not verified": "magenta", "failed": "red"}
+# The longest level but "not verified", and a blank.
 _WIDTH = 8
 
 
@@ -140,6 +141,7 @@ async def examine(loaded: "Loaded", depth: "Depth", quiet: bool) -> "list[Findin
     from oc_trio.runtime.operator.doctor import run_checks
 
     findings = []
+    # Closed at once where this is interrupted: what the checks have made is removed while the loop still runs.
     async with aclosing(run_checks(loaded, depth)) as stream:
         async for one in stream:
             findings.append(one)

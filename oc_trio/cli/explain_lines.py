@@ -81,6 +81,7 @@ def _moments(life: "PostLife", decided: "Decisions", facts: "ServerFacts") -> li
         moments.append((seen.at, f"seen by account {seen.account}, {how}: {sentence}"))
     for obligation in life.obligations:
         moments.append((obligation.admitted_at, _admitted(obligation)))
+        # Where there is a turn, its end says the same.
         if obligation.state.is_terminal and life.turn is None:
             outcome = _outcome(obligation.state.value, obligation.outcome_posts, obligation.outcome_reason)
             moments.append((obligation.ended_at, outcome))
@@ -112,6 +113,7 @@ def _of_turn(life: "PostLife") -> list[tuple[int, str]]:
         return []
     drafts = f", shown in {', '.join(turn.drafts)}" if turn.drafts else ""
     moments = [(turn.begun_at, f"turn {turn.id} began{drafts}")]
+    # When is not recorded: only that it was after the beginning.
     if turn.final and turn.outcome is None:
         moments.append((turn.begun_at, f"its end was decided: {_decided(turn.final)}"))
     if turn.outcome is not None:

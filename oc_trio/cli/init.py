@@ -113,6 +113,7 @@ def command(
             overwrite=overwrite,
         )
         missing = _missing(options)
+        # With --token-stdin, standard input is the token, and no answer can come from it.
         is_asking = bool(missing) and not yes and not token_stdin
         if missing and not is_asking:
             raise click.UsageError(f"Missing: {', '.join(missing)}.")

@@ -84,6 +84,7 @@ async def _send(
 ) -> int:
     from oc_trio.cli.uploads import bars_for_terminal
 
+    # From disk: who types the command may read these files, which a model's message may not name.
     composed = await outbound.compose(place, message, from_disk=True, on_progress=bars_for_terminal())
     sent = await outbound.post_now(composed)
     if pinned and sent.posts:

@@ -173,6 +173,7 @@ def reactions(
         async with open_outbound_client(loaded, chosen, await dependencies_for(chosen)) as outbound:
             if target:
                 channel_id = await outbound.channel_id(await outbound.targets.resolve(target))
+                # For its refusal: the post has to be where --target says.
                 await _one_or_thread(outbound.api, channel_id, post_id, "", 1)
             rows = await outbound.api.reactions.on(PostId(post_id))
             ids = sorted({user_id for _, user_id in rows})

@@ -104,6 +104,7 @@ def spelled(command: click.Command) -> click.Command:
             spelled(each)
         if not command.invoke_without_command:
             return command
+    # Some have one with a meaning of its own, as `cron add`.
     if not any("--channel" in parameter.opts for parameter in command.params):
         option = click.Option(
             ["--channel"],
