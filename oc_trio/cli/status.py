@@ -32,6 +32,7 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
     from oc_trio.cli.channels import probe_fields, probe_lines, probed
     from oc_trio.cli.other_hosts import read_membership
     from oc_trio.cli.status_lines import is_served, membership_lines, status_lines
+    from oc_trio.config.accounts import normalize_account_id
 
     socket, problems = find_socket(config_path)
     for problem in problems:
@@ -59,7 +60,8 @@ def command(config_path: str | None, account: str | None, *, deep: bool, page: b
         return
     status["configuration"] = list(problems)
     if account is not None:
-        status["accounts"] = [one for one in status["accounts"] if one["account"] == account.lower()]
+        only = normalize_account_id(account)
+        status["accounts"] = [one for one in status["accounts"] if one["account"] == only]
     # Without a usable configuration there is no address and no token to try.
     probes = probed(config_path, account) if deep and not problems else ()
     if as_json:

@@ -84,6 +84,13 @@ def test_a_broken_configuration(tmp_path: Path, config: str, name: str) -> None:
     assert "oc-trio.toml" in done.stderr or "shoes" in done.stderr
 
 
+def test_one_account_by_the_name_in_the_file(tmp_path: Path) -> None:
+    """As for every other command: `My Bot` in the file is the account my-bot."""
+    with a_gateway(tmp_path / "admin.sock", accounts=[LIVE, {**LIVE, "account": "my-bot"}]):
+        done = ask(tmp_path, "[shoes]\n", "--account", "My Bot", "--json")
+    assert [one["account"] for one in json.loads(done.stdout)["accounts"]] == ["my-bot"]
+
+
 def test_a_broken_configuration_in_json(tmp_path: Path) -> None:
     """The problems are in the object, too."""
     with a_gateway(tmp_path / "admin.sock"):
