@@ -24,7 +24,7 @@ OcTrioError
 Foreign exceptions are translated once, at the edge that met them. Retry is decided by type.
 """
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 
 class OcTrioError(Exception):

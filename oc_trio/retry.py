@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.core.backoff import no_sooner_than
 from oc_trio.errors import AgentUnavailable, LeaseLost, MattermostUnavailable
 

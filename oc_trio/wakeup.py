@@ -1,7 +1,9 @@
 """One task waits, others wake it: a trio.Event that can be used again."""
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 
 @define(eq=False)

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 import oc_trio
 from oc_trio.admin.feed import RETRY_MS, Feed, TooManyClients
@@ -33,6 +33,7 @@ from oc_trio.admin.page_logins import LOGIN_SECONDS, Login, PageLogins
 from oc_trio.admin.requests import BadRequest, Receive, Request, Scope, Send
 from oc_trio.admin.status_tables import status_view
 from oc_trio.admin.tables import PageView
+from oc_trio.classes import frozen
 from oc_trio.errors import OcTrioError
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.log import get_logger

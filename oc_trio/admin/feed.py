@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import trio
-from attrs import define, field
+from attrs import field
 
 from oc_trio.admin.tables import PageView, changes
+from oc_trio.classes import define
 from oc_trio.telemetry.log import get_logger
 from oc_trio.wakeup import Wakeup
 

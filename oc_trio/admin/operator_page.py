@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.admin.tables import Chart, Table
+from oc_trio.classes import frozen
 from oc_trio.errors import OcTrioError
 
 # Gets the fields of a form; returns a sentence about what was done. Raises ActionRefused.

@@ -5,9 +5,8 @@ Every text is escaped; nothing of the page is script or style of its own, which 
 
 from html import escape
 
-from attrs import frozen
-
 from oc_trio.admin.tables import Action, Cell, Chart, PageView, Table, TableRow
+from oc_trio.classes import frozen
 
 _TITLE = "oc_trio status"
 # As often as the journal is counted (`app._COUNT_EVERY_MS`).

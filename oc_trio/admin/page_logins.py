@@ -11,7 +11,9 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 # A working day.
 LOGIN_SECONDS = 12 * 3600

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.text import clean
 
 Scope = dict[str, Any]

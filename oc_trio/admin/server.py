@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import trio
-from attrs import frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
 from oc_trio.admin.app import AdminApp
+from oc_trio.classes import frozen
 from oc_trio.errors import OcTrioError
 
 # Commands of one machine, a scraper, a browser or two.

@@ -6,7 +6,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 # What is shown of a text that grows: its last so many characters, cut where a step of them is full, so that a longer
 # text is mostly an addition to the one before.

@@ -6,13 +6,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import field
 
 from oc_trio.agent.failures import Endpoint
 from oc_trio.agent.http_stream import Events, HttpStream
 from oc_trio.agent.sse import EventLines, ServerSentEvent
 from oc_trio.agent.stream import Emit
 from oc_trio.agent.tool_loop import NO_ANSWER
+from oc_trio.classes import define
 from oc_trio.core.turn_events import TextDelta, Thinking
 from oc_trio.errors import AgentError, AgentUnavailable
 

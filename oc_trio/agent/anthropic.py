@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.address import below, printable_url, secrets_in, with_key
@@ -26,6 +26,7 @@ from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.tool_loop import MAX_ROUNDS, ModelResponse, ToolRound, call_ids, converse
 from oc_trio.agent.traced_request import TracedRequest
 from oc_trio.agent.unsupported import Unsupported, ask_adapting
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson
 from oc_trio.core.model_apis import ModelApi
 from oc_trio.errors import AgentFailed

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from itertools import takewhile
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.answer_text import AnswerText
@@ -17,6 +17,7 @@ from oc_trio.agent.port import ToolCall
 from oc_trio.agent.sse import EventLines, ServerSentEvent
 from oc_trio.agent.tool_calls import UNNAMED, free_id, parse_arguments
 from oc_trio.agent.tool_loop import CUT_SHORT, FILTERED, ModelResponse, RequestedCall, with_opaque_fields
+from oc_trio.classes import define
 from oc_trio.core.text import clean_value, joined
 from oc_trio.core.text_pieces import TextPieces
 from oc_trio.core.turn_events import TextDelta, Thinking, Usage

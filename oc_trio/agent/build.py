@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import httpx
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.anthropic import DEFAULT_URL, AnthropicAgent, AnthropicSettings
 from oc_trio.agent.command import CommandAgent, CommandSettings
@@ -21,6 +21,7 @@ from oc_trio.agent.retrying import RetryingAgent, RetrySettings
 from oc_trio.agent.scripted_directives import demo_agent
 from oc_trio.agent.tool_loop import MAX_ROUNDS
 from oc_trio.agent.unsupported import Unsupported
+from oc_trio.classes import frozen
 from oc_trio.core.model_apis import ModelApi, built_in_api
 from oc_trio.errors import ConfigError, Problem
 

@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from attrs import frozen
-
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.classes import frozen
 from oc_trio.core.event_check import BadEvent, checked
 from oc_trio.core.turn_events import AgentEvent
 from oc_trio.errors import AgentFailed

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.child import LineReader, LineTooLong, StderrLog, open_child
 from oc_trio.agent.command_wire import ContractBroken, ToolCallLine, read_line, result_line, turn_line
@@ -17,6 +17,7 @@ from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.port import TurnRequest
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.tool_loop import RequestedCall, run_tool
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import Failed, Final, TextDelta
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 

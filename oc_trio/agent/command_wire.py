@@ -8,9 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
+from oc_trio.classes import frozen
 from oc_trio.core.event_check import MAX_ITEMS, token_count
 from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.core.turn_events import (

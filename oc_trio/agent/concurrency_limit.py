@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import frozen
 
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import AgentEvent
 
 

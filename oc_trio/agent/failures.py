@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.text import clean
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from oc_trio.agent.first_event import FirstEventStream, open_with_first_event
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.classes import frozen
 from oc_trio.errors import AgentFailed, AgentUnavailable
 from oc_trio.telemetry.log import get_logger
 

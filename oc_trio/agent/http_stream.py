@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import httpx
 import trio
-from attrs import frozen
 
 from oc_trio.agent.failures import BROKEN, GARBLED, TOO_BIG, TOO_SLOW, Endpoint, from_status, from_transport
 from oc_trio.agent.inflate import PIECE, BadCompression, Inflater
 from oc_trio.agent.sse import MAX_PENDING, EventLines, ServerSentEvent, SseDecoder, SseOverflow
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson, read_keeping_surrogates
 from oc_trio.errors import AgentError, AgentFailed, AgentUnavailable
 from oc_trio.network.stream import PacedStream

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import assert_never
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.model_apis import ModelApi, built_in_api
 
 PNG, JPEG, GIF, WEBP = "image/png", "image/jpeg", "image/gif", "image/webp"

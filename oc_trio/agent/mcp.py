@@ -12,13 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.address import secrets_in
 from oc_trio.agent.failures import Endpoint
 from oc_trio.agent.mcp_convert import result_text, tool_specs
 from oc_trio.agent.mcp_transport import Watch, open_http, open_stdio, watched
 from oc_trio.agent.port import ToolCall, ToolResult, ToolSpec
+from oc_trio.classes import frozen
 from oc_trio.core.backoff import exponential
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.exception_groups import leaves

@@ -12,10 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
-from attrs import frozen
 
 from oc_trio.agent.child import MAX_LINE, LineReader, LineTooLong, StderrLog, open_child
 from oc_trio.agent.mcp_convert import usable_tools
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson, checked_value, has_more_values, read_lenient
 from oc_trio.telemetry.log import get_logger
 

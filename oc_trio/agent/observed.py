@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import AgentEvent, Failed, Final
 from oc_trio.errors import AgentError
 

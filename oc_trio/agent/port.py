@@ -14,8 +14,9 @@ from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import NOTHING_OPAQUE, AgentEvent, Opaque, ToolStatus
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.telemetry.tracing import NO_SPAN, Span

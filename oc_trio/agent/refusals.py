@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from oc_trio.agent.refusal_words import plain
 from oc_trio.agent.refused_lengths import longest_answer
+from oc_trio.classes import frozen
 
 TOOLS, STREAM = "tools", "stream"
 THOUGHTS = frozenset({"thinking", "redacted_thinking"})  # kinds of blocks

@@ -6,10 +6,11 @@ from functools import partial
 from random import Random
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.first_event import FirstEventStream, open_with_first_event
 from oc_trio.agent.port import Agent, TurnRequest
+from oc_trio.classes import frozen
 from oc_trio.core.backoff import exponential
 from oc_trio.errors import AgentUnavailable
 from oc_trio.retry import RetryState, retrying

@@ -9,11 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.port import Message, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.agent.tool_loop import RequestedCall, run_tool
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import (
     AgentEvent,
     Button,

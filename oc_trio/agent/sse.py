@@ -7,7 +7,7 @@ that begins as a JSON object is an event of its own, since servers write errors 
 
 import re
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 # A model's event is a few hundred bytes; images generated inline reach megabytes. More is a runaway server.
 MAX_PENDING = 8 * 1024 * 1024

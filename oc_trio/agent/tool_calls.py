@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 
 from oc_trio.agent import shapes
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.tool_loop import MAX_CALLS, MAX_EXTRA, RequestedCall
+from oc_trio.classes import define
 from oc_trio.core.json_body import BadJson, has_more_values, read_lenient
 from oc_trio.core.text import clean, clean_value, joined
 from oc_trio.core.turn_events import Opaque

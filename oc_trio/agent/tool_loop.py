@@ -7,10 +7,11 @@ here.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from oc_trio.agent.port import Message, Role, ToolCall, ToolResult, TurnRequest
 from oc_trio.agent.stream import Emit
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson, checked_value
 from oc_trio.core.reasoning import without_reasoning
 from oc_trio.core.text import clean

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.port import Toolbox, ToolCall, ToolResult, ToolSpec
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson, checked_value
 from oc_trio.core.text import clean
 from oc_trio.core.turn_events import ToolStatus

@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from attrs import frozen
-
 from oc_trio.agent.stream import Emit
 from oc_trio.agent.tool_loop import ModelResponse
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import AgentEvent, TextDelta, Thinking
 from oc_trio.telemetry.tracing import Span
 

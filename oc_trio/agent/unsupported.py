@@ -7,12 +7,13 @@ once, with the configuration key that makes it permanent.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from oc_trio.agent.adapted import adapted, shortened, without_thoughts
 from oc_trio.agent.refusals import LIMITS, NOTHING, TOOLS, RefusedParts, find_refused, refuses_thoughts
 from oc_trio.agent.refused_lengths import is_too_long_an_answer, room_left
 from oc_trio.agent.stream import Emit
+from oc_trio.classes import define
 from oc_trio.core.turn_events import AgentEvent
 from oc_trio.errors import AgentError
 from oc_trio.telemetry.log import get_logger

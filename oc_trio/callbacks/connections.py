@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.telemetry.log import get_logger
 
 log = get_logger(part="callbacks")

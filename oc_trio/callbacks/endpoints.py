@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 
 from oc_trio.callbacks.expected import ExpectedRequests
+from oc_trio.classes import define, frozen
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.hooks import Hook, HookKind
 from oc_trio.core.interactions import ButtonCallback

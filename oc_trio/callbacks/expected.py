@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import trio
-from attrs import define, field
+from attrs import field
 
 from oc_trio.callbacks.reply import EndpointKind, Reply, json_reply, refused
+from oc_trio.classes import define
 from oc_trio.errors import CallbackRefused
 
 # What a check calls its command, and the field of its button's context.

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
 from oc_trio.callbacks.endpoints import CLICK_PREFIX, EndpointRegistry
 from oc_trio.callbacks.expected import RequestOrigin
 from oc_trio.callbacks.refusals import ORIGIN, RefusalLog
 from oc_trio.callbacks.reply import EndpointKind, Reply, body_refused, method_not_allowed, not_found, refused, too_many
 from oc_trio.callbacks.request_limiter import Limits, RequestLimiter, Standing, source_key
+from oc_trio.classes import define, frozen
 from oc_trio.core import hooks, interactions
 from oc_trio.core.sourceip import Address, Network, ProxyTrust, client_address, may_call
 from oc_trio.errors import CallbackRefused

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.callbacks.endpoints import HookEndpoint
 from oc_trio.callbacks.reply import EndpointKind, Reply, json_reply, refused
+from oc_trio.classes import frozen
 from oc_trio.core import hooks
 from oc_trio.core.hooks import HookKind
 from oc_trio.errors import CallbackRefused

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.core import slash
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.errors import CallbackRefused

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, assert_never
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core import slash
 from oc_trio.core.mention_escape import escape_channel_mentions, escape_props
 from oc_trio.errors import CallbackRefused

@@ -9,8 +9,9 @@ from collections import OrderedDict
 from enum import Enum
 from ipaddress import IPv6Address, ip_network
 
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.sourceip import Address
 from oc_trio.core.token_bucket import Bucket, full, take
 

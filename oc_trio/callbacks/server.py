@@ -13,7 +13,6 @@ from ipaddress import ip_address
 from typing import Any, cast
 
 import trio
-from attrs import frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
@@ -23,6 +22,7 @@ from quart_trio import QuartTrio
 from oc_trio.callbacks.connections import ConnectionLimiter
 from oc_trio.callbacks.http1 import Http1Server
 from oc_trio.callbacks.request_limiter import source_key
+from oc_trio.classes import frozen
 from oc_trio.errors import CallbackListenFailed
 
 # A client that does not read its reply would block the shutdown for ever: the kernel drops it after this time.
@@ -61,7 +61,7 @@ async def serve_callbacks(
     tls: TlsFiles | None = None,
     *,
     shutdown: trio.Event,
-    limits: ClientLimits = ClientLimits(),
+    limits: ClientLimits = ClientLimits(),  # noqa: B008 - frozen
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown` is set, then let requests in flight finish for 3 s; started with the bound URL.

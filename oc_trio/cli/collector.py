@@ -8,7 +8,7 @@ import atexit
 import gc
 
 _USUAL = gc.get_threshold()
-_WHILE_STARTING = 100_000  # new objects; a start makes about 300,000
+_WHILE_STARTING = 1_000_000  # new objects; a start makes about 300,000, and nothing of them is garbage
 
 
 def begin() -> None:

@@ -4,8 +4,8 @@ import os
 from urllib.parse import urlsplit
 
 import click
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.cli.exits import EX_CONFIG, EX_UNAVAILABLE
 from oc_trio.cli.init_options import InitOptions
 from oc_trio.cli.init_trio import in_trio

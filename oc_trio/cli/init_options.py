@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 
 @frozen

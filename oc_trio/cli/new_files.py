@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 
 @frozen

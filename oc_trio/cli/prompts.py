@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_FAILED, EX_INTERRUPTED
 

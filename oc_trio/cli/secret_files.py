@@ -4,8 +4,9 @@ import os
 import stat
 from pathlib import Path
 
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.cli.prompts import SetupFailed
 
 

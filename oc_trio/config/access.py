@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section, table_of
 from oc_trio.core.access import AllowBots, DmPolicy, GroupPolicy
 from oc_trio.core.context import ContextVisibility

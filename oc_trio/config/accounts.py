@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key
 from oc_trio.config.mattermost import AccountSettings
 from oc_trio.config.parse import join

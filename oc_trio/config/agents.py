@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section, table_of
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
 from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.config.agents import ModelChoice, ModelEntry, Provider
 from oc_trio.config.findings import Findings
 from oc_trio.config.model import Config

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section, table_of
 from oc_trio.core.queueing import QueueMode
 from oc_trio.core.routing import DmScope, GroupScope

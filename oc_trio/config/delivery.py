@@ -1,7 +1,6 @@
 """The keys of a Mattermost account for how answers are posted: threads, chunks, prefixes, notifications."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section
 from oc_trio.core.final_plan import Notify
 from oc_trio.core.routing import ReplyToMode

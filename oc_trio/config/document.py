@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.includes import compose, include_roots
 from oc_trio.config.json_locations import json_lines
 from oc_trio.config.syntax import JSON_SUFFIXES, decode_json5, decode_toml

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 import attrs
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.secrets import SecretForm
 
 _SPEC = "oc_trio.config"

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.errors import Problem
 
 _AGENT = r"agents\.(defaults|entries\.[^.]+)"

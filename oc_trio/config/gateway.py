@@ -2,8 +2,7 @@
 
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section
 from oc_trio.config.secrets import NO_SECRET, Secret
 

@@ -8,8 +8,9 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import ROOT
 from oc_trio.config.builtin_providers import BUILT_IN, complete_providers, unused_sections
 from oc_trio.config.credentials import TOKEN_VARIABLE, URL_VARIABLE, has_default_account

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.config.json_locations import json_lines
 from oc_trio.config.parse import join, kind_of
 from oc_trio.config.syntax import decode_json5_value

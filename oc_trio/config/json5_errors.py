@@ -5,7 +5,9 @@ Values are never quoted: they may be secrets.
 
 import re
 
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 _SPACE = re.compile(r"(?:[\s\ufeff]+|//[^\n\r\u2028\u2029]*|/\*.*?\*/)+", re.DOTALL)
 # A backslash continues a text on the next line.

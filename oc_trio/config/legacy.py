@@ -6,8 +6,9 @@ It runs before any check, and each change is a warning that names the new key. A
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.parse import join, kind_of
 from oc_trio.errors import Problem
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account, normalize_account_id
 from oc_trio.config.builtin_providers import missing_model
 from oc_trio.config.checks import check_account, check_config

@@ -6,8 +6,7 @@ The flat groups (`gating`, `access`, `delivery`) each go to a component; in the 
 from collections.abc import Mapping
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.access import AccessSettings, Gating
 from oc_trio.config.delivery import DeliverySettings
 from oc_trio.config.fields import flat, key, section, table_of

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.access import ImplicitMentions
 from oc_trio.config.agents import Agents, Mcp, Models, Skills
 from oc_trio.config.conversation import AccessGroup, BindingSettings, ChatCommands, Messages, SessionRules

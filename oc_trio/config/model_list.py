@@ -1,7 +1,6 @@
 """Lists the built-in and the configured model providers, with their keys and models, for `oc-trio models list`."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.agents import Provider
 from oc_trio.config.builtin_providers import BUILT_IN, named_models, used_providers
 from oc_trio.config.load import Loaded

@@ -6,8 +6,9 @@ Keys without an equivalent stay in the values; the reader ignores them and `fore
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.findings import Findings
 from oc_trio.config.openclaw_agents import adapt_agents
 from oc_trio.config.openclaw_conversation import adapt_conversation

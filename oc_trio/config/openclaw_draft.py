@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.findings import Findings
 from oc_trio.config.parse import join, kind_of
 

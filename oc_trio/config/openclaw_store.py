@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 _PROFILES = "SELECT value_json FROM config_machine_state WHERE state_key = 'authProfiles.store'"
 _STORED = (

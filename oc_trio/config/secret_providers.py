@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.openclaw_store import OpenClawStore, StoreUnreadable
 from oc_trio.config.parse import Invalid, join
 from oc_trio.config.paths import openclaw_home

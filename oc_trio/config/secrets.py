@@ -18,7 +18,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 MAX_OUTPUT = 1_048_576  # bytes of a command's answer, which may hold many secrets
 COMMAND_SECONDS = 15.0  # a password manager that asks its server takes a few; longer is a prompt nobody will answer

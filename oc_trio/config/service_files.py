@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import AccountTable
 from oc_trio.config.agents import Provider
 from oc_trio.config.builtin_providers import BUILT_IN

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, table_of
 from oc_trio.config.secrets import NO_SECRET, Secret
 from oc_trio.core.cron_jobs import Missed

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import ROOT, key_paths
 from oc_trio.config.credentials import URL_VARIABLE
 from oc_trio.config.fields import Spec, own_keys

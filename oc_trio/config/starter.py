@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.toml_text import toml_string
 from oc_trio.core.access import DmPolicy, GroupPolicy
 

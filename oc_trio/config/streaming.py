@@ -1,7 +1,6 @@
 """The keys of a Mattermost account for how a reply is shown while it grows: the table `streaming`."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section
 from oc_trio.core.chunking import ChunkMode
 from oc_trio.core.draft_view import StreamMode

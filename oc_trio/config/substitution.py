@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.parse import Invalid, join
 from oc_trio.config.secret_providers import SecretProviders, is_reference
 from oc_trio.errors import Problem

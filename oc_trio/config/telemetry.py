@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.fields import key, section, table_of
 from oc_trio.config.findings import Findings
 from oc_trio.config.secrets import Secret, SecretForm

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.chat import Chat, ChatKind, Sender
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.ids import ChannelId, TeamId, UserId, is_mattermost_id

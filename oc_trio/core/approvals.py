@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.access import AccessPolicy, is_listed
 from oc_trio.core.chat import Sender
 from oc_trio.ids import UserId

@@ -3,8 +3,10 @@
 `rand` is a random number in [0, 1) from the caller; all times are seconds.
 """
 
-from attrs import field, frozen
+from attrs import field
 from attrs.validators import ge, gt
+
+from oc_trio.classes import frozen
 
 _MAX_DOUBLINGS = 64  # far above any maximum; keeps factor ** attempt finite
 

@@ -3,8 +3,7 @@
 Where the counting happens is the runtime's part: `agent_run` ends a stream at the bound, `final_plan` the posts.
 """
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.chunking import SERVER_LIMIT, chunk
 from oc_trio.core.code_fences import fence_after
 from oc_trio.core.reasoning import without_reasoning

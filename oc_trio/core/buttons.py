@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.presentation import Menu, Rows
 from oc_trio.core.signing import sign_context
 from oc_trio.core.turn_events import Button

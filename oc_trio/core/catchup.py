@@ -7,8 +7,9 @@ a limit keeps the newest posts. Whether a post is answered is decided by `gating
 
 from collections.abc import Iterable, Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import Channel, PostPage
 from oc_trio.core.events import Post
 from oc_trio.ids import ChannelId, PostId, UserId

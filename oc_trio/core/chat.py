@@ -5,8 +5,7 @@ A fact that could not be looked up is None; a decision that needs it then refuse
 
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.events import ChannelType
 from oc_trio.ids import ChannelId, TeamId, UserId
 

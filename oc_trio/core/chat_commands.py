@@ -7,8 +7,9 @@ command gives None and goes to the agent.
 import re
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.queueing import DropRule, QueueMode
 from oc_trio.core.stop_phrases import is_stop_phrase
 

@@ -4,8 +4,9 @@ Text is held until there is enough for a post and the agent pauses, or until the
 end of the turn flushes the rest. Times are seconds of any monotonic clock.
 """
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.core.chunking import DEFAULT_LIMIT, ChunkMode, chunk
 
 

@@ -9,7 +9,7 @@ counts as a mention see `commonmark_code`, which also knows indented blocks and 
 import re
 from collections.abc import Callable, Iterator
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marker>`{3,}|~{3,})(?P<info>[^\r\n]*)")
 _MARKS = ("```", "~~~")  # every fence has one of them

@@ -6,8 +6,7 @@ warnings about triggers that an account does not get.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, TeamId
 
 Slot = tuple[TeamId, str]  # a team and a trigger, of which Mattermost has at most one

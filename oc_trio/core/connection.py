@@ -13,7 +13,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import cast
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from oc_trio.classes import frozen
 
 
 class ConnectionPhase(Enum):

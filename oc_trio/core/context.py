@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.access import refuse_post
 from oc_trio.core.events import Post
 from oc_trio.core.mentions import is_blank

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, assert_never
 
-from attrs import AttrsInstance, asdict, frozen
+from attrs import AttrsInstance, asdict
 from attrs import fields as fields_of
 
+from oc_trio.classes import frozen
 from oc_trio.errors import OcTrioError
 
 # Later than this, a run counts as missed.

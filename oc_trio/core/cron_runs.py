@@ -2,8 +2,7 @@
 
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId
 
 # Asked for by hand longer ago than this, a run is not made any more.

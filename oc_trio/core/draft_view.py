@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import assert_never
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.core.appendable_text import AppendableText
 from oc_trio.core.mention_escape import clean, escape_channel_mentions
 from oc_trio.core.progress import ProgressStyle, Work, render

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 _TONES = ("light", "medium_light", "medium", "medium_dark", "dark")  # Fitzpatrick 1-2, 3, 4, 5, 6
 _FIRST_TONE = 0x1F3FB

@@ -6,8 +6,9 @@ For the fields that a bot may see, see the scenarios for users, channels, files 
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.events import ChannelType, Post
 from oc_trio.ids import ChannelId, CommandId, FileId, TeamId, UserId
 

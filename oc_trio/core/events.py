@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.ids import ChannelId, FileId, PostId, TeamId, ThreadRoot, UserId
 
 

@@ -8,8 +8,7 @@ deleted afterwards, and kept if the delivery failed. A final post is never edite
 import re
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.bounds import AnswerBounds, cut_at_posts
 from oc_trio.core.chunking import DEFAULT_LIMIT, SERVER_LIMIT, ChunkMode, chunk
 from oc_trio.core.code_fences import fence_after

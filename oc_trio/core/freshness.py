@@ -5,7 +5,7 @@ Times are milliseconds since the epoch.
 
 from datetime import datetime, timedelta, tzinfo
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 
 @frozen

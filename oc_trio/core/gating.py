@@ -7,8 +7,9 @@ post was answered before (`store.admission`).
 from collections.abc import Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.access import Access, AccessPolicy, AllowBots, authorise, refuse_post
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.events import Post

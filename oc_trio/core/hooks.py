@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, assert_never
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.chat_commands import THINK_LEVELS
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.presentation import BadPresentation, Presentation, read_buttons, read_presentation

@@ -6,9 +6,10 @@ in rows of the journal, so they must not change.
 
 import json
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 from attrs import fields as fields_of
 
+from oc_trio.classes import frozen
 from oc_trio.core.events import ChannelType
 from oc_trio.core.ledger import Source
 from oc_trio.ids import AccountId, AgentId, ChannelId, FileId, SessionKey, TeamId, UserId

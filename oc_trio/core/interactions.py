@@ -11,8 +11,9 @@ Only the context is signed. Everything else in the body is just what the sender 
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.buttons import ACTION_ID, CALLBACK_DATA, CHANNEL_ID, EXPIRES_AT, NONCE
 from oc_trio.core.events import Post
 from oc_trio.core.inbound import CLICK_LABEL

@@ -6,8 +6,7 @@ null counts as absent, and integers beyond 64 bits are refused. JSON syntax is `
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson, read_lenient
 from oc_trio.errors import PayloadError
 

@@ -7,8 +7,7 @@ alone makes sure that an account has one holder: where two disagree, one of them
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence, Set
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.membership import LeaseRow, Membership, ProcessRow
 from oc_trio.ids import AccountId
 

@@ -5,8 +5,7 @@ This module alone says which state may follow which. `store` keeps the rows, `ru
 
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import (
     AccountId,
     ChannelId,

@@ -3,9 +3,10 @@
 Only messages of bots are counted.
 """
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 from attrs.validators import ge
 
+from oc_trio.classes import frozen
 from oc_trio.ids import ChannelId, UserId
 
 # For memory. A pair that is forgotten gets another budget.

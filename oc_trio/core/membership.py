@@ -1,7 +1,6 @@
 """Which gateway processes share a journal, and which of them serves which account: as the database has it."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId
 
 

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.presentation import Rows
 from oc_trio.core.slash import PREFIX
 from oc_trio.core.turn_events import Button

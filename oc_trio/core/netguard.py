@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 OPT_IN = "channels.mattermost.network.dangerouslyAllowPrivateNetwork"
 # Operators search their logs for this text.

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.chat_commands import THINK_LEVELS
 from oc_trio.core.cron_jobs import LONGEST_NAME, Expression, Interval, Missed, Once, ScheduledJob, Timing
 from oc_trio.core.cron_times import LONGEST_MS, SHORTEST_MS

@@ -4,7 +4,9 @@ Every edit copies the whole post into the server's history and is sent to everyb
 grows with the post's length, the server's latency, recent 429s, and the number of drafts that share the budget.
 """
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from oc_trio.classes import frozen
 
 
 @frozen

@@ -6,8 +6,7 @@ requests and approvals, with the limits of `PairingPolicy`.
 
 from collections.abc import Callable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, UserId
 
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # 32 symbols: neither 0 and O nor 1 and I

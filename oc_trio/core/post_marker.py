@@ -6,7 +6,7 @@ Anyone can write props: compare the author too.
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 # The prop of our posts that holds their marker.
 MARKER = "oc_trio"

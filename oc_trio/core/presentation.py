@@ -7,8 +7,7 @@ can't show as a button, such as links, becomes text. `core.buttons` makes the at
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import Button
 
 STYLES = frozenset({"default", "primary", "secondary", "success", "danger"})

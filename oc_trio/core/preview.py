@@ -17,8 +17,9 @@ sent (`store.turns`), and after an edit whose response was lost the post is watc
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.backoff import exponential
 from oc_trio.ids import PostId
 

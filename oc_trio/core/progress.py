@@ -3,8 +3,7 @@
 `draft_view` decides which events are shown; `tool_rows` renders a single tool call.
 """
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.redaction import redact
 from oc_trio.core.tool_rows import CommandText, ToolRow, row_text, shorten
 from oc_trio.core.turn_events import PlanStep

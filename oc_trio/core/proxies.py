@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 _VARIABLES = {"http": "http_proxy", "ws": "http_proxy", "https": "https_proxy", "wss": "https_proxy"}
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}

@@ -8,8 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.json_body import BadJson, read_object
 from oc_trio.core.presentation import Menu, Rows
 from oc_trio.core.signing import sign_context, verify_context

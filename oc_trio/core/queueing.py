@@ -6,7 +6,9 @@ Pure: the caller (`runtime.conversation.mailbox`) closes the obligations of mess
 from enum import Enum
 from typing import assert_never
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
+
+from oc_trio.classes import frozen
 
 
 class QueueMode(Enum):

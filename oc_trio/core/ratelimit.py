@@ -5,8 +5,9 @@ Pure arithmetic; `mattermost.budget` waits. Times are float seconds of the calle
 
 from enum import IntEnum
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.token_bucket import Bucket, refill, take
 
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import field, fields, frozen, has
+from attrs import field, fields, has
 
+from oc_trio.classes import frozen
 from oc_trio.core.hooks import AgentHook, DeliverHook, Hook, HookKind, WakeHook
 from oc_trio.core.interactions import ButtonCallback
 from oc_trio.core.presentation import Menu, Presentation

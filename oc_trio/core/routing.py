@@ -8,8 +8,9 @@ the configuration's default, `per-account-channel-peer`, separates them.
 from collections.abc import Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.chat import Chat, ChatKind
 from oc_trio.core.events import Post
 from oc_trio.ids import AccountId, AgentId, SessionKey, TeamId, ThreadRoot, UserId

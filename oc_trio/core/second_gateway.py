@@ -6,8 +6,7 @@ OpenClaw, leaves none: its posts are those that this gateway never sent.
 
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.events import Post
 from oc_trio.core.post_marker import COMMAND, read_marker
 

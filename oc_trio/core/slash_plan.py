@@ -7,8 +7,9 @@ same bot. Commands of others are never touched.
 
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import PREFIX, CommandSpec, cut_description
 from oc_trio.ids import CommandId, TeamId, UserId

@@ -6,7 +6,7 @@ Rules for `gateway.trustedProxies`, `gateway.allowRealIpFallback` and allowlists
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

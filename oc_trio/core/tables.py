@@ -7,8 +7,7 @@ import re
 import unicodedata
 from enum import Enum
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.code_fences import CodeFence, opened_by
 
 _DELIMITER = re.compile(r":?-+:?")

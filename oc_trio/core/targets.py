@@ -10,8 +10,7 @@ Prefixes may be in any case.
 import re
 from collections.abc import Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.entities import Channel
 from oc_trio.errors import AmbiguousTarget, UnknownTarget
 from oc_trio.ids import ChannelId, UserId, is_mattermost_id

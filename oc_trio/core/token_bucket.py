@@ -1,6 +1,8 @@
 """A token bucket rate limiter as frozen values: `burst` calls at once, `rate` per second. Times are seconds."""
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from oc_trio.classes import frozen
 
 
 @frozen

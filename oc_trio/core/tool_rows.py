@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.redaction import redact
 from oc_trio.core.turn_events import ToolEnded, ToolStarted, ToolStatus
 

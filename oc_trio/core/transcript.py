@@ -6,7 +6,7 @@ estimated, because no tokenizer fits every model.
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 USER = "user"
 ASSISTANT = "assistant"

@@ -10,8 +10,9 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.netguard import NetPolicy, Refused, check_host
 from oc_trio.core.proxies import BadProxy, proxy_for
 from oc_trio.errors import MattermostRejected, MattermostUnavailable

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import Channel
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.mattermost.client import Api

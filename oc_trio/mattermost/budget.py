@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from itertools import count
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.core.ratelimit import UNLIMITED, Lane, RatePolicy, learn, room_for, with_policy
 from oc_trio.core.token_bucket import Bucket, full, pause
 from oc_trio.errors import MattermostUnavailable

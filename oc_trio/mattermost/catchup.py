@@ -6,8 +6,9 @@ the caller looks watermarks up and moves them. Never `since=`: it drops posts be
 
 from collections.abc import Awaitable, Callable, Container, Mapping
 
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.catchup import Capped, CatchUpPolicy, Walk, Watermark, after_joining, channels_to_read
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import Post

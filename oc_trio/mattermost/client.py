@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.mention_escape import escape_channel_mentions, escape_props

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.core.backoff import DirectRetryPolicy
 from oc_trio.core.entities import Channel
 from oc_trio.errors import MattermostError, MattermostUnavailable

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar, assert_never
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.core.entities import Channel, Team, User
 from oc_trio.core.events import (
     ChannelAppeared,

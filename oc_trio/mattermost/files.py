@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import trio
-from attrs import define, frozen
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.entities import FileInfo
 from oc_trio.errors import MattermostRejected, PayloadError
 from oc_trio.ids import ChannelId, FileId

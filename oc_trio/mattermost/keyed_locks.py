@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 
 @define(eq=False)

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.connection import (
     Admit,

@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post

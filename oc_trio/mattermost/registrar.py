@@ -7,8 +7,9 @@ It owns the calls and their failures. `core.slash_plan` decides what to do; the 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import CommandSpec
 from oc_trio.core.slash_plan import (

@@ -14,10 +14,11 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 import trio
-from attrs import define, field
+from attrs import field
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 from wsproto.utilities import LocalProtocolError
 
+from oc_trio.classes import define
 from oc_trio.core.connection import ResumePoint
 from oc_trio.core.decode import decode_frame
 from oc_trio.core.describe_error import describe_error

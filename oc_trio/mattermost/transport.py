@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 import msgspec
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
 from oc_trio import __version__
+from oc_trio.classes import define, frozen
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostUnavailable, PayloadError

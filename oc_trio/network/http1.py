@@ -12,8 +12,9 @@ from contextlib import aclosing, suppress
 import h11
 import httpx
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.network.http_body import Body, body_of
 from oc_trio.network.stream import READ_BYTES, PacedStream
 

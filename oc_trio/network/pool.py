@@ -14,8 +14,9 @@ from typing import Self
 import h11
 import httpx
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.proxies import BadProxy, Proxy, proxy_for
 from oc_trio.network.http1 import BROKEN, ClientConnection, reason
 from oc_trio.network.stream import Dial, PacedStream, ReadPacer, dial, start_tls

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 # Opens a TCP connection to a host and port.
 Dial = Callable[[str, int], Awaitable[trio.SocketStream]]

@@ -9,13 +9,14 @@ from typing import TypeVar, assert_never
 
 import httpx
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.image_bounds import ImageBounds, image_bounds, narrowest
 from oc_trio.agent.port import Agent, NoTools, Toolbox
 from oc_trio.agent.unsupported import Unsupported
+from oc_trio.classes import define, frozen
 from oc_trio.config.agents import AgentEntry, ModelEntry, Provider, ToolRules
 from oc_trio.config.model import Config
 from oc_trio.config.persona import with_persona

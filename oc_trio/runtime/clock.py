@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from random import Random, SystemRandom
 
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 

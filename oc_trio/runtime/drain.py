@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 
 @define(eq=False)

@@ -3,8 +3,7 @@
 Nothing in the journal tells of them, but each post of ours says in its marker which messages it answers.
 """
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.earlier_answers import answers_to
 from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected

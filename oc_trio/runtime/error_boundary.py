@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.errors import LeaseLost, RowRefused, StoreError
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.log import get_logger

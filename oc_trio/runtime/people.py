@@ -3,8 +3,7 @@
 The decision itself is `core.access`; users and channels come from the directory's cache, pairings from the journal.
 """
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.access import Access, AccessPolicy, Origin, authorise
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.entities import User

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account, normalize_account_id
 from oc_trio.config.agents import AgentEntry
 from oc_trio.config.model import Config

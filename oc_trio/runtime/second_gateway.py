@@ -6,8 +6,9 @@ What counts as a sign is decided in `core.second_gateway`. Nothing of the other'
 from collections import OrderedDict
 from collections.abc import Callable
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.entities import User
 from oc_trio.core.events import Post
 from oc_trio.core.post_marker import read_marker

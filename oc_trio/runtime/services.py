@@ -1,7 +1,8 @@
 """What the parts of one account share: the bot's user, server, journal, policies and agents."""
 
-from attrs import define, evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.entities import User
 from oc_trio.ids import AccountId
 from oc_trio.mattermost.client import Api

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 # Returns how many turns will begin before the one that waits.
 Ahead = Callable[[], int]

@@ -1,7 +1,6 @@
 """Fills a new sandbox with an admin, two people, a team and a bot."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.sandbox.records import ChannelRecord, TeamRecord, UserRecord
 from oc_trio.sandbox.world import SandboxBot, World
 

@@ -1,7 +1,6 @@
 """Fault injection: hooks before and after each request and at each websocket frame. The default injects nothing."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.sandbox.hub import WebConn
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
 

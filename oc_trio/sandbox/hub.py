@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory
 
+from oc_trio.classes import define, frozen
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.records import SessionRecord

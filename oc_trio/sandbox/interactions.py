@@ -4,8 +4,7 @@ import json
 from collections import OrderedDict
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 import trio
-from attrs import define
 from hypercorn.config import Config
 from hypercorn.trio import serve
+
+from oc_trio.classes import define
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -2,8 +2,9 @@
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.sandbox.errors import ApiError
 
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?')

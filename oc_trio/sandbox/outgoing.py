@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.netguard import Zone, classify
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.settings import INTEGRATION_SECONDS

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.sandbox.errors import no_post
 from oc_trio.sandbox.records import PostRecord
 from oc_trio.sandbox.settings import MAX_SINCE

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.ids import is_mattermost_id
 from oc_trio.sandbox.compact import dump
 from oc_trio.sandbox.faults import Cut, Deliver, Freeze

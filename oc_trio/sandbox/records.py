@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, field
+
+from oc_trio.classes import define
 
 
 @define

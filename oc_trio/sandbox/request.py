@@ -3,8 +3,9 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.sandbox.compact import dump
 
 

@@ -1,6 +1,6 @@
 """Limits and settings of the sandbox; the defaults are those of the recorded real server."""
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 VERSION = "11.2.0"
 MAX_MESSAGE = 16383  # code points

@@ -5,8 +5,7 @@ from http.client import responses
 from typing import Any
 from urllib.parse import urlencode
 
-from attrs import define, frozen
-
+from oc_trio.classes import define, frozen
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.commands import CommandTable

@@ -3,8 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.sandbox.records import PostRecord
 
 

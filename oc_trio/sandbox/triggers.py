@@ -4,8 +4,7 @@ import base64
 import hashlib
 import hmac
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.sandbox.clock import SandboxClock
 from oc_trio.sandbox.errors import ApiError
 

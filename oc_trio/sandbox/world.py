@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.sandbox.actions import Actions
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock, wall_clock

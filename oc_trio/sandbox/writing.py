@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.sandbox import attachments
 from oc_trio.sandbox.channels import Channels
 from oc_trio.sandbox.clock import SandboxClock

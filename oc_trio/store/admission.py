@@ -6,8 +6,7 @@ Owns the table `seen`, which deduplicates messages across restarts. Only `admit`
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
 from oc_trio.store.context import ContextPost

@@ -1,7 +1,6 @@
 """Keys that may be used once: a button's nonce, a hook's idempotency key. The first to claim a key owns it."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.store.engine import Engine, Tx
 
 

@@ -1,7 +1,6 @@
 """Slash commands that we registered, with their tokens, which a restricted bot sees only once."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.entities import SlashCommand
 from oc_trio.ids import AccountId, CommandId, TeamId, UserId
 from oc_trio.store.engine import Engine, Row

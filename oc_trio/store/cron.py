@@ -1,7 +1,6 @@
 """When each scheduled job was last run, which is where its next time is counted from."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.store.engine import Engine, Tx
 
 

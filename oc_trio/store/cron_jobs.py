@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.cron_jobs import MAX_JOBS, JobRefused, Once, ScheduledJob, free_id, too_many_jobs
 from oc_trio.store.cron import record_last
 from oc_trio.store.damage import WRONG_SHAPE, reading

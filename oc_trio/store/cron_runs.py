@@ -3,8 +3,9 @@
 A run that waits for its posts or its agent is told by the outbox and the obligations: `list` and `get` look there.
 """
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.cron_runs import JobRun, RunState
 from oc_trio.core.ledger import ObligationState, OutboxState
 from oc_trio.ids import ChannelId, OutboxId

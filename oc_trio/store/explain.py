@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import Obligation, OutboxRow
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AccountId, TurnId

@@ -6,8 +6,7 @@ Reads need no fence. Who may hold a lease, and for how long, is in `leases`.
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.errors import FenceRefused
 from oc_trio.ids import AccountId
 from oc_trio.lease import Fence

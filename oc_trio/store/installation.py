@@ -1,7 +1,6 @@
 """The journal's own id, by which the posts of its gateway are told from those of another one."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.second_gateway import Installation
 from oc_trio.store.claims import claim
 from oc_trio.store.engine import Engine, Tx

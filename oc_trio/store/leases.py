@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.membership import LeaseRow, Membership, ProcessInfo, ProcessRow
 from oc_trio.errors import RowLocked
 from oc_trio.ids import AccountId

@@ -7,8 +7,7 @@ share a PostgreSQL database may start at once, and one of a newer release beside
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.errors import StoreEmpty, StoreError, StoreUnusable
 from oc_trio.store.engine import Engine, Tx
 from oc_trio.store.schema import ACCESS, CONVERSATIONS, CRON, DOUBTS, LEASES, LEDGER, RELAYED

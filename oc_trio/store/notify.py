@@ -11,8 +11,9 @@ from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.errors import StoreError
 from oc_trio.store.engine import Tx
 from oc_trio.store.location import is_postgres

@@ -5,8 +5,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import Obligation, ObligationState, OutboxRow, Outcome, Source
 from oc_trio.ids import AccountId, ObligationId, OutboxId, TurnId
 from oc_trio.store.columns import join_ids, split_posts

@@ -11,8 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.errors import OcTrioError
 
 _CHANNEL = "mattermost"

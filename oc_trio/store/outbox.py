@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import OUTBOX_MOVES, OutboxKind, OutboxRow, OutboxState
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId

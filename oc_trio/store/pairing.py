@@ -5,8 +5,9 @@ Only stores them; `core.access` decides who may talk to the bot.
 
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, UserId
 from oc_trio.store.engine import Engine, Row, Tx
 

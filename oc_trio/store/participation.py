@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, ChannelId, ThreadRoot
 from oc_trio.store.engine import Engine, Tx, rows_of
 

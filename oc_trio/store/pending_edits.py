@@ -4,8 +4,7 @@ Each row says which text the post must end with. After `until` such a late edit 
 called `doubts`.
 """
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, PostId
 from oc_trio.store.engine import Engine
 

@@ -10,8 +10,7 @@ import select
 from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.errors import RowLocked, StoreError, StoreUnusable
 from oc_trio.store.engine import Result
 

@@ -5,8 +5,7 @@ Writes nothing.
 
 from contextlib import suppress
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.ids import AccountId, ChannelId, SessionKey, UserId
 from oc_trio.store.damage import WRONG_SHAPE

@@ -6,8 +6,7 @@ waits for the answer may give up before: who handles the row is then told so whe
 
 from collections.abc import Callable, Collection
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.notify import RELAYED, notify

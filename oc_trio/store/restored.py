@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import Obligation, delivered
 from oc_trio.ids import PostId
 from oc_trio.store.engine import Engine, Tx

@@ -1,7 +1,6 @@
 """The websocket resume point of each account, kept across restarts."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId
 from oc_trio.store.engine import Engine
 

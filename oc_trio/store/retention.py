@@ -1,7 +1,6 @@
 """Deletes old rows, and counts rows for `status`. Open obligations and what belongs to them are never deleted."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.store.engine import Engine, Tx
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000

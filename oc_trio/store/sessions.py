@@ -1,7 +1,6 @@
 """Sessions: one row per conversation, with its settings and its generation (`/new` begins the next generation)."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, AgentId, ChannelId, SessionKey
 from oc_trio.store.engine import Engine, Tx
 

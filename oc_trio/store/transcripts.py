@@ -5,8 +5,7 @@ A turn appends while it runs, so that tool calls which completed before a crash 
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import SessionKey, TurnId
 from oc_trio.store.engine import Engine, Tx
 from oc_trio.store.sessions import SessionUse, generation_of, touch

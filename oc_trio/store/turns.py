@@ -5,8 +5,7 @@ The result is written here before it is delivered, so that a restart repeats the
 
 from collections.abc import Callable, Iterable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import ObligationState, Outcome, cancelled
 from oc_trio.core.turn_events import Usage
 from oc_trio.errors import StoreError

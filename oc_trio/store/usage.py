@@ -1,7 +1,6 @@
 """Token usage per turn and model."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.turn_events import Usage
 from oc_trio.ids import AccountId, SessionKey, TurnId
 from oc_trio.store.engine import Engine, Tx

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, ChannelId, PostId
 from oc_trio.store.claims import Claims, claim
 from oc_trio.store.damage import reading

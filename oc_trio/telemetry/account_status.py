@@ -3,7 +3,7 @@
 Times are milliseconds since the epoch; 0 means never.
 """
 
-from attrs import frozen
+from oc_trio.classes import frozen
 
 
 @frozen

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId
 from oc_trio.telemetry.account_status import (
     CallbackStatus,

@@ -5,8 +5,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 from structlog.typing import EventDict
+
+from oc_trio.classes import define, frozen
 
 # About half a MiB.
 MAX_LINES = 1000

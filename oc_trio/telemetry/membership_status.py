@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.membership import LeaseRow, Membership
 from oc_trio.ids import AccountId
 from oc_trio.lease import LEASE_SECONDS

@@ -2,7 +2,9 @@
 
 from collections import deque
 
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 MINUTE_MS = 60_000
 MINUTES = 60

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Container
 
-from attrs import asdict, define, evolve, field, frozen
+from attrs import asdict, evolve, field
+
+from oc_trio.classes import define, frozen
 
 # Of what a model's server says; the log has more of it.
 LONGEST = 300

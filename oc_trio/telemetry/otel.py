@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import trio
-from attrs import define, field
+from attrs import field
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -28,6 +28,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import oc_trio
+from oc_trio.classes import define
 from oc_trio.telemetry.log import get_logger
 from oc_trio.telemetry.metrics import Metrics
 from oc_trio.telemetry.otel_metrics import metrics_data

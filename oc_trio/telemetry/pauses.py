@@ -6,7 +6,9 @@ Nothing waits here. Times are seconds of Trio's clock.
 from collections.abc import Callable
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from oc_trio.classes import define
 
 
 @define(eq=False)

@@ -1,7 +1,6 @@
 """What came of the newest reload, for the status and for who asked for it: a frozen value that the gateway writes."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import AccountId
 
 

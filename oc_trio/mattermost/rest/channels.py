@@ -1,7 +1,6 @@
 """REST endpoints for channels."""
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.decode import channel_type
 from oc_trio.core.decode_entities import decode_channel
 from oc_trio.core.entities import Channel

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.decode_entities import decode_file
 from oc_trio.core.entities import FileInfo
 from oc_trio.errors import PayloadError

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.decode import decode_post
 from oc_trio.core.decode_entities import decode_page
 from oc_trio.core.entities import NewPost, PostPage

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.decode_entities import decode_team, decode_user
 from oc_trio.core.entities import Team, User
 from oc_trio.ids import TeamId, UserId

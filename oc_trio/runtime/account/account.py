@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import partial
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import User
 from oc_trio.core.mention_escape import clean, escape_channel_mentions
 from oc_trio.core.queueing import QueueRules

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Container
 from functools import partial
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.config.mattermost import CatchupSettings
 from oc_trio.core.catchup import Capped, CatchUpPolicy, Watermark, first_watermark
 from oc_trio.core.entities import Channel

@@ -6,8 +6,8 @@ Owns the listener's hooks. How the connection is kept is the listener's, what it
 from functools import partial
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.config.accounts import Account
 from oc_trio.config.mattermost import ConnectionMode
 from oc_trio.core.backoff import RetryPolicy

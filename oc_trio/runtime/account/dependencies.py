@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.build import AgentSpec, build_agent
 from oc_trio.agent.port import Agent
+from oc_trio.classes import frozen
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.lease import Lease, boot_time
 from oc_trio.mattermost.address_guard import AddressGuard, GuardedTransport

@@ -6,8 +6,9 @@ An account puts itself in here while it serves. Nothing is decided or copied: re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.ids import AccountId, ChannelId, SessionKey, UserId
 from oc_trio.mattermost.directory import Directory
 from oc_trio.runtime.conversation.cancel_reason import CancelReason

@@ -1,8 +1,8 @@
 """Decides about a pairing request, for the commands and the status page: lets the person in, or dismisses them."""
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.load import Loaded
 from oc_trio.core.pairing import normalise_code
 from oc_trio.ids import AccountId

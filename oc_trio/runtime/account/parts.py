@@ -6,8 +6,9 @@ Building waits for nothing, starts no task and sends no request. `runtime.accoun
 from functools import partial
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost, User

@@ -9,8 +9,9 @@ from functools import partial
 from typing import TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import Obligation, OutboxRow, cancelled, failed
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, OutboxId, PostId, SessionKey, TurnId

@@ -9,10 +9,11 @@ from enum import Enum
 from typing import Any
 
 import trio
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 
 from oc_trio.callbacks.expected import NONCE_FIELD, TRIGGER, ExpectedRequest
 from oc_trio.callbacks.reply import EndpointKind
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.core import slash
 from oc_trio.core.entities import NewPost, SlashCommand, Team, User

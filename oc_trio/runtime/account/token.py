@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.config.secrets import Secret, SecretUnavailable, read_secret
 from oc_trio.telemetry.log import get_logger
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from oc_trio.agent.failures import PICTURE_REFUSED, PICTURE_TOO_LARGE, REFUSED, TOO_LONG
 from oc_trio.agent.image_bounds import ImageBounds
 from oc_trio.agent.port import ImagePart, Message, Role
+from oc_trio.classes import define
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.context import label
 from oc_trio.core.entities import FileInfo

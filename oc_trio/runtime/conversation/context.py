@@ -10,9 +10,10 @@ from functools import partial
 
 import msgspec
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from oc_trio.agent.port import Message, Role
+from oc_trio.classes import frozen
 from oc_trio.core import context
 from oc_trio.core.access import authorise
 from oc_trio.core.chat import Chat

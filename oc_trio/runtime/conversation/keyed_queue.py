@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import trio
-from attrs import field, frozen
+from attrs import field
+
+from oc_trio.classes import frozen
 
 T = TypeVar("T")
 

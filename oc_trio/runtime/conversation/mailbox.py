@@ -11,8 +11,9 @@ from enum import Enum
 from itertools import takewhile
 from typing import assert_never
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation
 from oc_trio.core.queueing import (

@@ -10,9 +10,10 @@ from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 
 import trio
-from attrs import define, field
+from attrs import field
 
 from oc_trio.agent.image_bounds import COMMON, ImageBounds, Picture
+from oc_trio.classes import define
 from oc_trio.errors import PictureUnusable
 from oc_trio.telemetry.log import get_logger
 

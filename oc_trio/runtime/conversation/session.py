@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.queueing import QueueRules
 from oc_trio.ids import ChannelId, SessionKey, TurnId
 from oc_trio.runtime.conversation.cancel_reason import QUEUE_OVERFLOW, CancelReason

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import ObligationState
 from oc_trio.errors import MattermostError

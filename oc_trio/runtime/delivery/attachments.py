@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.mattermost.files import FileService, OutgoingFile, from_bytes, from_path
 from oc_trio.mattermost.sniff import sniff
 from oc_trio.runtime.delivery.fetch import Fetcher, MediaRefused, MediaTooLarge

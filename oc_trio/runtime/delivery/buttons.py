@@ -4,8 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.buttons import ButtonBinding, attachments
 from oc_trio.core.presentation import BadPresentation, Menu, Rows
 from oc_trio.ids import ChannelId

@@ -6,8 +6,7 @@ here, for a command, and `runtime.delivery.message_sender`, through the outbox, 
 
 from collections.abc import Callable
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.entities import NewPost, User
 from oc_trio.core.events import Post
 from oc_trio.core.final_plan import ReplyRules, split_reply

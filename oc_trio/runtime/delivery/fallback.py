@@ -6,8 +6,9 @@ given time; only when it takes the notice, and then fails at the post once more,
 takes neither has a problem of its own, and the post waits for its end.
 """
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import OutboxKind, Outcome, delivered, failed
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import OutboxId, PostId

@@ -10,9 +10,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import trio
-from attrs import frozen
 
 from oc_trio import __version__
+from oc_trio.classes import frozen
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.errors import MattermostError
 from oc_trio.mattermost.address_guard import AddressGuard, AddressRefused, GuardedTransport

@@ -9,8 +9,9 @@ from collections import OrderedDict
 from functools import partial
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.events import Post
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable

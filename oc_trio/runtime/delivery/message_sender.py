@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.ledger import OutboxKind
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import OutboxId, PostId

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import NewPost
 from oc_trio.core.ledger import OutboxKind, OutboxRow
 from oc_trio.core.post_marker import ANSWERS, KEY, MARKER

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.errors import MattermostUnavailable
 from oc_trio.retry import RetryState, retrying

@@ -9,8 +9,9 @@ from collections import OrderedDict
 from typing import assert_never
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType
 from oc_trio.core.targets import (

@@ -13,8 +13,8 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import LeaseLost, MattermostError, MattermostRejected, MattermostUnavailable

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
 from oc_trio.agent.port import ToolSpec
 from oc_trio.agent.toolbox import Approve, LocalTools, ToolFailed
+from oc_trio.classes import frozen
 from oc_trio.core.approvals import Approvers
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import OutboxKind

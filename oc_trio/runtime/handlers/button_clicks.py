@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core import questions
 from oc_trio.core.access import Origin
 from oc_trio.core.events import Post

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from oc_trio.callbacks.endpoints import CLICK_PREFIX
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.gateway import GatewaySettings
 from oc_trio.config.model import Config

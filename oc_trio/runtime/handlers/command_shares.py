@@ -7,8 +7,9 @@ holds a command of an earlier account is woken to give it up, and one that waits
 from collections.abc import Callable, Collection
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.config.load import Loaded
 from oc_trio.core.command_shares import Slot, owners
 from oc_trio.ids import AccountId

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry, HookEndpoint
 from oc_trio.callbacks.reply import UNAVAILABLE
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.model import Config
 from oc_trio.core.interactions import ButtonCallback

@@ -10,9 +10,10 @@ from functools import partial
 from typing import assert_never
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from oc_trio.callbacks.reply import UNAVAILABLE
+from oc_trio.classes import define, frozen
 from oc_trio.core.access import Access
 from oc_trio.core.chat import Chat, Sender
 from oc_trio.core.context import HistoryEntry

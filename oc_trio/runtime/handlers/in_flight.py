@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import trio
-from attrs import define, field
+from attrs import field
 
 from oc_trio.callbacks.reply import UNAVAILABLE
+from oc_trio.classes import define
 from oc_trio.errors import CallbackRefused, FenceRefused, MattermostError
 
 P = ParamSpec("P")

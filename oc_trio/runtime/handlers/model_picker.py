@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, assert_never
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.chat_commands import ChatCommand, ChooseModel, ListModels
 from oc_trio.core.inbound import InboundMessage

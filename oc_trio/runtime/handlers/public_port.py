@@ -13,9 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from oc_trio.callbacks.endpoints import EndpointRegistry, HookEndpoint
+from oc_trio.classes import define
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.toolbox import ApprovalResult, Approve
+from oc_trio.classes import define, frozen
 from oc_trio.core import questions
 from oc_trio.core.approvals import MAX_TOOL_NAME, ApprovalPrompt, Approvers, CallTooLarge, approval_prompt
 from oc_trio.core.chat import Sender

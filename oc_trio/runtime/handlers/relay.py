@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import trio
-from attrs import define, field
+from attrs import field
 
 from oc_trio.callbacks.reply import UNAVAILABLE
+from oc_trio.classes import define
 from oc_trio.core.relayed import (
     MAX_BODY,
     NoticeKind,

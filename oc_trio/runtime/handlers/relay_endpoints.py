@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint, EndpointRegistry
 from oc_trio.callbacks.reply import UNAVAILABLE
+from oc_trio.classes import define, frozen
 from oc_trio.config.accounts import Account
 from oc_trio.core import relayed, slash
 from oc_trio.core.entities import SlashCommand

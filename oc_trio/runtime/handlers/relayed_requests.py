@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn, assert_never
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
 from oc_trio.callbacks.endpoints import ButtonEndpoint, CommandEndpoint
 from oc_trio.callbacks.reply import UNAVAILABLE
+from oc_trio.classes import define, frozen
 from oc_trio.core.interactions import ButtonCallback
 from oc_trio.core.questions import DialogAnswer
 from oc_trio.core.relayed import (

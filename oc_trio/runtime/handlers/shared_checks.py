@@ -6,10 +6,9 @@ answers it. Both rows are claims, gone in a minute.
 
 import json
 
-from attrs import frozen
-
 from oc_trio.callbacks.expected import ANSWERS, ExpectedRequest, ExpectedRequests, RequestOrigin
 from oc_trio.callbacks.reply import EndpointKind, Reply, json_reply
+from oc_trio.classes import frozen
 from oc_trio.errors import StoreError
 from oc_trio.runtime.clock import Clock
 from oc_trio.store.claims import Claims

@@ -9,8 +9,9 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core import slash
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.backoff import exponential

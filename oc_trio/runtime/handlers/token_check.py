@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.entities import SlashCommand
 from oc_trio.core.slash import SlashCall, is_current
 from oc_trio.core.token_bucket import Bucket, full, take

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core import context
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, refuse_post
 from oc_trio.core.agent_names import is_named

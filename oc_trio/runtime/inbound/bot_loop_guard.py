@@ -3,8 +3,7 @@
 The budget is `core.loopguard`; its cooldowns are kept in the journal.
 """
 
-from attrs import define
-
+from oc_trio.classes import define
 from oc_trio.core.loopguard import LoopGuard
 from oc_trio.ids import AccountId, ChannelId, UserId
 from oc_trio.runtime.clock import Clock

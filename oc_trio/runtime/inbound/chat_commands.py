@@ -11,8 +11,9 @@ from functools import partial
 from typing import TypeVar
 
 import trio
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.core.access import COMMAND_NOT_ALLOWED, Access, Origin, denial_text
 from oc_trio.core.chat_commands import (
     ChatCommand,

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.chat import Chat
 from oc_trio.core.chat_commands import (
     USAGE,

@@ -9,8 +9,8 @@ import secrets
 from functools import partial
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.access import Access, Origin, denial_text
 from oc_trio.core.chat import Sender
 from oc_trio.core.events import Post

@@ -8,8 +8,8 @@ from functools import partial
 from typing import assert_never
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.core.events import (
     ChannelAppeared,
     ChannelArchived,

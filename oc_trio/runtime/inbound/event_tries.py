@@ -8,8 +8,8 @@ import math
 from collections.abc import Awaitable, Callable
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.errors import MattermostError, StoreError
 from oc_trio.runtime.error_boundary import About, ErrorBoundary
 

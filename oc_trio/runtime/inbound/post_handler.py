@@ -8,8 +8,8 @@ from functools import partial
 from itertools import islice, takewhile
 
 import trio
-from attrs import define
 
+from oc_trio.classes import define
 from oc_trio.core.chat_commands import ChatCommand, parse_command
 from oc_trio.core.entities import Channel
 from oc_trio.core.events import ChannelType, Post, Posted

@@ -8,8 +8,9 @@ import hashlib
 from collections.abc import Callable
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.chat_commands import ChatCommand
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, Source

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.command_shares import Skipped, Slot, sentences

@@ -5,8 +5,9 @@ A failure is raised, never an empty list returned: commands for several accounts
 
 from collections.abc import Iterable
 
-from attrs import asdict, frozen
+from attrs import asdict
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import Channel, User
 from oc_trio.core.events import ChannelType
 from oc_trio.ids import AccountId, UserId

@@ -4,8 +4,9 @@ import ssl
 from collections.abc import AsyncGenerator, Iterator
 
 import httpx
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.config.load import Loaded
 from oc_trio.config.model import Config
 from oc_trio.errors import ConfigError, OcTrioError

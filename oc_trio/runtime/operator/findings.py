@@ -5,9 +5,10 @@ Each kind of finding has a code that stays the same, for programs; `WHY` is the 
 
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import field
 from attrs.validators import in_
 
+from oc_trio.classes import frozen
 from oc_trio.runtime.operator.repairs import Repair
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from oc_trio.agent.address import below, printable_url, secrets_in, with_key
 from oc_trio.agent.anthropic import DEFAULT_URL, VERSION, messages_url
@@ -20,6 +20,7 @@ from oc_trio.agent.failures import Endpoint, error_text
 from oc_trio.agent.http_client import open_model_client
 from oc_trio.agent.port import Message, NoTools, Role, Toolbox, ToolCall, ToolResult, ToolSpec, TurnRequest
 from oc_trio.agent.retrying import RetrySettings
+from oc_trio.classes import frozen
 from oc_trio.config.agents import Provider
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join, nearest

@@ -1,8 +1,8 @@
 """Asking each account's Mattermost whether the address is one and the token is taken. Reads only."""
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.exception_groups import leaves

@@ -3,8 +3,7 @@
 Works beside a running gateway or without one. Registration by a gateway is `runtime.handlers.slash_commands`.
 """
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import SlashCommand

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
+from oc_trio.classes import frozen
 from oc_trio.core.second_gateway import Installation
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId

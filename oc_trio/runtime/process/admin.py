@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
-from attrs import asdict, field, frozen
+from attrs import asdict, field
 
+from oc_trio.classes import frozen
 from oc_trio.config.load import Loaded
 from oc_trio.ids import AccountId
 from oc_trio.runtime.account.dependencies import Dependencies

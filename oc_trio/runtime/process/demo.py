@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from oc_trio.classes import frozen
 from oc_trio.config.document import Document
 from oc_trio.config.load import Loaded, build
 from oc_trio.runtime.process.gateway import Gateway

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 
 import httpx
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from oc_trio import __version__
 from oc_trio.agent.http_client import open_model_client
+from oc_trio.classes import define
 from oc_trio.config.known_secrets import secrets_of
 from oc_trio.config.load import Loaded
 from oc_trio.core.membership import ProcessInfo

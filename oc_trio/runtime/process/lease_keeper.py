@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.lease_plan import LeasePlan, plan_leases
 from oc_trio.core.membership import Membership, ProcessInfo
 from oc_trio.errors import StoreError, StoreUnusable

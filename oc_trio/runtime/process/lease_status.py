@@ -6,8 +6,9 @@ Decides nothing about leases: `runtime.process.lease_keeper` holds them, and rep
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.membership import LeaseRow, Membership
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import trio
-from attrs import define, field
+from attrs import field
 
 from oc_trio.admin.tables import Action, Cell, Chart, Table, TableRow, cells, newest_text
+from oc_trio.classes import define
 from oc_trio.core.draft_view import DraftView
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.errors import OcTrioError

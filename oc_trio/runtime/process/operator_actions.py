@@ -5,9 +5,8 @@ Each does what its command or chat command does, by the same function, and is lo
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
-
 from oc_trio.admin.operator_page import ActionRefused, PerformAction
+from oc_trio.classes import frozen
 from oc_trio.config.load import Loaded
 from oc_trio.errors import CallbackRefused, StoreError
 from oc_trio.ids import AccountId, SessionKey

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import normalize_account_id
 from oc_trio.config.load import Loaded
 from oc_trio.ids import AccountId

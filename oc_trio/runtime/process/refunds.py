@@ -6,8 +6,9 @@ it is done once in a while only: such a message is given up after some attempts 
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.ids import AccountId
 
 # Far longer than the attempts at one message take with a lease of seconds: they are used up before the next refund.

@@ -7,8 +7,9 @@ plans: `runtime.process.placement`.
 from collections.abc import Awaitable, Callable, Mapping
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.config.fields import camel
 from oc_trio.config.load import Loaded, load
 from oc_trio.config.model import Config

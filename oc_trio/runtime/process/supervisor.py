@@ -7,8 +7,9 @@ whose lease is lost is cancelled where it stands, and that is no failure.
 from collections.abc import Awaitable, Callable, Iterable
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.config.accounts import Account
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.exception_groups import leaves

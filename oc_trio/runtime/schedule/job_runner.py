@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.access import Access
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.chat import Chat, Sender

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.config.accounts import normalize_account_id
 from oc_trio.config.load import Loaded
 from oc_trio.core.cron_jobs import Expression, JobSource, ScheduledJob

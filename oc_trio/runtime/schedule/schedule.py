@@ -8,8 +8,9 @@ out.
 from collections.abc import Mapping
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from oc_trio.classes import define
 from oc_trio.core.cron_jobs import JobSource, Once, Run, ScheduledJob, Skip, Wait, due_now
 from oc_trio.core.cron_runs import STALE_MS, JobRun, RunState, scheduled_run
 from oc_trio.errors import StoreError, StoreUnusable

@@ -6,9 +6,8 @@ the middle of a turn has left it for the turn's next call.
 
 from collections.abc import Callable, Sequence
 
-from attrs import frozen
-
 from oc_trio.agent.toolbox import ToolFailed
+from oc_trio.classes import frozen
 from oc_trio.core.events import ChannelType
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Source

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.core.entities import PostPage
 from oc_trio.core.events import Post
 from oc_trio.errors import MattermostRejected, UnknownTarget

@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.mcp import McpServerSpec, ToolServer
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, RuledToolbox, ToolPolicy
+from oc_trio.classes import frozen
 from oc_trio.config import agents
 from oc_trio.core.tool_names import visible_name, visible_pattern
 

@@ -1,8 +1,7 @@
 """What the operator allows an agent's message tool to do, and where."""
 
-from attrs import frozen
-
 from oc_trio.agent.toolbox import ToolFailed
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.core.access import AccessPolicy, GroupPolicy
 from oc_trio.core.entities import Channel

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
-from attrs import define, frozen
 
 from oc_trio.agent.port import ToolResult, ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
+from oc_trio.classes import define, frozen
 from oc_trio.config.accounts import normalize_account_id
 from oc_trio.core.access import GroupPolicy
 from oc_trio.core.context import ContextVisibility, clock

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 
 from oc_trio.agent.port import Message
+from oc_trio.classes import define
 from oc_trio.ids import TurnId
 
 # 80 bits are plenty among the calls of one turn, and the rows' ids stay short.

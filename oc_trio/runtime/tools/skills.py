@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.port import ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
+from oc_trio.classes import frozen
 from oc_trio.core.text import clean
 from oc_trio.telemetry.log import get_logger
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, Approve, LocalTools, RuledToolbox, ToolPolicy
+from oc_trio.classes import frozen
 from oc_trio.config.agents import ToolRules
 from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.tool_names import visible_pattern

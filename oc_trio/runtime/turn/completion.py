@@ -6,8 +6,9 @@ Each way to end has a method here. A restart delivers a recorded result and neve
 from functools import partial
 
 import trio
-from attrs import define, evolve
+from attrs import evolve
 
+from oc_trio.classes import define
 from oc_trio.core.bounds import attachable
 from oc_trio.core.final_plan import INTERRUPTED, STOPPED, NoPost, failed_text, interrupted_text, plan_final
 from oc_trio.core.ledger import ObligationState, OutboxState, Outcome

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.core.pacing import PacingRules, ServerLoad, interval, with_latency, with_throttling
 
 

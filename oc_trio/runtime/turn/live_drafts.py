@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.core.draft_view import DraftView
 from oc_trio.ids import PostId, SessionKey
 from oc_trio.runtime.turn.turn_writer import TurnWriter

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NoReturn
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.coalesce import CoalesceRules, PendingText, after_silence, due_at, flush, with_block
 from oc_trio.core.code_fences import fence_after
 from oc_trio.core.draft_view import SILENT_TOKEN, DraftView

@@ -7,8 +7,9 @@ post has an outbox id of its own, and an edit to the same text shows people no d
 import json
 from collections.abc import Awaitable, Callable
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 
+from oc_trio.classes import frozen
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FinalPlan, FreshPosts, NoPost
 from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome

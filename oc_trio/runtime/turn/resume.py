@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from oc_trio.agent.port import Message, Role
+from oc_trio.classes import frozen
 from oc_trio.core.ledger import OutboxState
 from oc_trio.core.preview import DraftState, resumed
 from oc_trio.core.turn_events import AgentEvent, TextDelta, ToolEnded, ToolStarted

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from attrs import frozen
-
 from oc_trio.agent.image_bounds import ImageBounds
+from oc_trio.classes import frozen
 from oc_trio.runtime.conversation.attachments import AttachmentReader
 from oc_trio.runtime.delivery.ack_reactions import AckReactions
 from oc_trio.runtime.delivery.buttons import ButtonProps

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from functools import partial
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.core.ledger import ObligationState, Outcome, failed
 from oc_trio.core.turn_events import Failed, Final
 from oc_trio.ids import TurnId

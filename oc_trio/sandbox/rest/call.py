@@ -4,8 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.ids import is_mattermost_id
 from oc_trio.sandbox.errors import bad_body, bad_url, unauthenticated
 from oc_trio.sandbox.records import SessionRecord, UserRecord

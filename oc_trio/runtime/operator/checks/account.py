@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel, Team

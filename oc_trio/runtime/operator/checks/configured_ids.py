@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from oc_trio.classes import define, frozen
 from oc_trio.config.accounts import ROOT, Account, normalize_account_id
 from oc_trio.config.conversation import PeerKind
 from oc_trio.config.load import Loaded

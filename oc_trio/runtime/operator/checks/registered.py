@@ -5,8 +5,7 @@ import signal
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import SlashCommand, Team

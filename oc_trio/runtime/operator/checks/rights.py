@@ -6,9 +6,10 @@ Each is tried in the bot's direct channel with itself and removed again, slash c
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from oc_trio.callbacks.expected import TRIGGER
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.core.entities import NewPost, SlashCommand, Team
 from oc_trio.core.post_marker import BY, COMMAND, MARKER

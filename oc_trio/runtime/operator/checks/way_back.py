@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
-from attrs import frozen
 
 from oc_trio.callbacks.refusals import SAME_MACHINE
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.describe_error import describe_error

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
-
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import ROOT, Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.gating import ChatMode

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from oc_trio.classes import define
 from oc_trio.config.accounts import Account
 from oc_trio.config.load import Loaded
 from oc_trio.core.entities import Channel

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.config.cron_fields import cron_error, is_timezone
 from oc_trio.config.load import Loaded
 from oc_trio.config.parse import nearest

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import frozen
 
+from oc_trio.classes import frozen
 from oc_trio.core.entities import User
 from oc_trio.core.netguard import NetPolicy
 from oc_trio.errors import MattermostError, MattermostRejected

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from oc_trio.agent.address import below
 from oc_trio.agent.http_client import open_model_client
+from oc_trio.classes import frozen
 from oc_trio.config.agents import Provider
 from oc_trio.config.builtin_providers import BUILT_IN
 from oc_trio.config.secrets import Secret

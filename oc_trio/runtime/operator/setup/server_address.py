@@ -10,8 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from oc_trio.classes import frozen
 from oc_trio.config.accounts import BadUrl, normalize_base_url
 from oc_trio.core.describe_error import describe_error
 from oc_trio.core.json_body import BadJson, read_lenient
