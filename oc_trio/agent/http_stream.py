@@ -29,6 +29,7 @@ _SHOWN = 200
 # Characters of an event that takes milliseconds to parse.
 _LARGE = 256 * 1024
 _MAX_AT_ONCE = 64  # pieces between two checkpoints; a piece of a token takes some 50 µs
+_LAST_WORDS = (b"[DONE]", b"message_stop")  # of a stream, in the words of either API
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -111,7 +112,7 @@ class _Reader:
         network_stream = self._response.extensions.get("network_stream")
         if not self._is_paced and isinstance(network_stream, PacedStream):
             self._is_paced = True
-            self._pacing.enter_context(network_stream.paced())
+            self._pacing.enter_context(network_stream.paced(_LAST_WORDS))
 
     async def finish(self) -> None:
         """Read to the end of the body after the last event, within `linger`, so that the connection can be reused."""

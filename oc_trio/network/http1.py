@@ -7,7 +7,7 @@ a model's tokens are chunks of their own, and handling each by itself would cost
 import math
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 
 import h11
 import httpx
@@ -16,15 +16,13 @@ from attrs import field
 
 from oc_trio.classes import define
 from oc_trio.network.http_body import Body, body_of
-from oc_trio.network.stream import READ_BYTES, PacedStream
+from oc_trio.network.stream import QUIET_PAUSES, READ_BYTES, PacedStream
 
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 # A streamed body is written when so much of it has come.
 _WRITE_BYTES = 64 * 1024
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
-# A stream that brings nothing for so long has stalled, or has only its end to come: people wait for what it said.
-_QUIET_PAUSES = 2
 # Bytes of a response's head: as many as httpx's own transport takes.
 _HEAD_BYTES = 100 * 1024
 
@@ -90,16 +88,22 @@ class ClientConnection:
         Several reads are one piece where the pacer wants it; one is held back for no longer than its `gathering`, only
         while more follows, and not at all where the caller would be cancelled meanwhile.
         """
-        piece, gathering = await self._read_piece(seconds), self.network.gathering
+        network = self.network
+        piece = await self._read_piece(seconds)
+        # What lies below TLS can only be gathered above it.
+        if piece is None or self._is_gathered or not (gathering := network.gathering) or network.has_last_words(piece):
+            return piece
         until = trio.current_time() + gathering
-        if piece is None or not gathering or trio.current_effective_deadline() <= until:
+        if trio.current_effective_deadline() <= until:
             return piece
         pieces, size = [piece], len(piece)
         # The deadline is for a stream that stalls. One that passes is expensive, so as a rule it is not come to.
         with trio.CancelScope() as scope, suppress(httpx.TransportError):
-            pause = self.network.pacer.pause
-            while size < READ_BYTES and (now := trio.current_time()) + pause < until:
-                scope.deadline = min(until, now + _QUIET_PAUSES * pause)
+            pause = network.pacer.pause
+            while size < READ_BYTES and not network.has_last_words(piece):
+                if (now := trio.current_time()) + pause >= until:
+                    break
+                scope.deadline = min(until, now + QUIET_PAUSES * pause)
                 if (piece := await self._read_piece(seconds)) is None:
                     break
                 pieces.append(piece)
@@ -115,7 +119,7 @@ class ClientConnection:
             try:
                 if body.problem:
                     raise httpx.RemoteProtocolError(body.problem)
-                data = self._unread or await self._receive(seconds)
+                data = self._unread or await self._receive(seconds, body.may_end)
             except httpx.TransportError as problem:
                 self._failure = problem
                 raise
@@ -180,11 +184,16 @@ class ClientConnection:
         except h11.RemoteProtocolError as exc:
             raise httpx.RemoteProtocolError(str(exc)) from exc
 
-    async def _receive(self, seconds: float | None) -> bytes:
+    @property
+    def _is_gathered(self) -> bool:
+        """Whether the network itself makes several reads one piece."""
+        return self.stream is self.network and self.network.can_gather
+
+    async def _receive(self, seconds: float | None, may_end: Callable[[int, bytes], bool] | None = None) -> bytes:
         try:
-            if seconds is None:
-                return bytes(await self.stream.receive_some(READ_BYTES))
-            with trio.fail_after(seconds):
+            with nullcontext() if seconds is None else trio.fail_after(seconds):
+                if may_end is not None and self._is_gathered:
+                    return await self.network.gather(may_end)
                 return bytes(await self.stream.receive_some(READ_BYTES))
         except trio.TooSlowError as exc:
             raise httpx.ReadTimeout(str(exc)) from exc

@@ -27,6 +27,10 @@ class Body(Protocol):
         """What the next bytes of the connection, b"" for its end, hold of the body."""
         ...
 
+    def may_end(self, size: int, tail: bytes) -> bool:
+        """Whether the body may end with the next `size` bytes of the connection, of which `tail` are the last."""
+        ...
+
 
 def body_of(method: bytes, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Body:
     """The decoder for a response to `method` with these headers, whose names are in lower case."""
@@ -58,6 +62,9 @@ class SizedBody:
         self.is_whole = not self._left
         return piece
 
+    def may_end(self, size: int, tail: bytes) -> bool:
+        return size >= self._left
+
 
 class EndlessBody:
     """All that comes until the connection ends."""
@@ -69,6 +76,9 @@ class EndlessBody:
     def feed(self, data: bytes) -> bytes:
         self.is_whole = not data
         return data
+
+    def may_end(self, size: int, tail: bytes) -> bool:
+        return False
 
 
 class ChunkedBody:
@@ -108,6 +118,9 @@ class ChunkedBody:
         if len(self._buffer) > (2 if self._is_line_due else _LINE_BYTES):
             self.problem = self.problem or "a line of its answer is too long"
         return b"".join(pieces)
+
+    def may_end(self, size: int, tail: bytes) -> bool:
+        return tail.endswith(b"0\r\n\r\n")
 
     def _take_line(self, line: bytes) -> None:
         if self._is_line_due:

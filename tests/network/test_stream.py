@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import math
+import random
 import ssl
 from collections.abc import AsyncIterator
 from functools import partial
@@ -152,15 +154,15 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @contextlib.asynccontextmanager
-async def answer(pacer: ReadPacer) -> AsyncIterator[tuple[ClientConnection, trio.SocketStream]]:
+async def answer(pacer: ReadPacer, head: bytes = HEAD) -> AsyncIterator[tuple[ClientConnection, trio.SocketStream]]:
     """A connection on which the head of a response has come and reads are paced, and the server's end of it."""
     stream, server = connect(pacer)
     connection = ClientConnection(stream, stream)
     await connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]), b"", None)
-    await server.send_all(HEAD)
+    await server.send_all(head)
     await connection.receive_head(None)
     async with stream, server:
-        with stream.paced():
+        with stream.paced((b"[DONE]",)):
             yield connection, server
 
 
@@ -185,6 +187,121 @@ async def test_with_many_answers_several_reads_are_one_piece(autojump_clock: tri
     assert len(pieces) <= 4
     assert trio.current_time() - sent[-1] < 0.5
     assert connection.can_be_reused()
+
+
+@pytest.mark.parametrize(
+    ("head", "token", "last"),
+    [
+        (HEAD, b"1\r\nt\r\n", b"0\r\n\r\n"),
+        (HEAD, b"1\r\nt\r\n", b"6\r\n[DONE]\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n", b"t", b"t"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"t", b"[DONE]"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"t", b""),
+    ],
+    ids=["chunks", "done", "size", "done without size", "end of the connection"],
+)
+async def test_the_end_of_an_answer_is_not_held_back(
+    autojump_clock: trio.testing.MockClock, head: bytes, token: bytes, last: bytes
+) -> None:
+    """However it is marked; a server may also keep the body open behind its last word."""
+    ended: list[float] = []
+
+    async def send(server: trio.SocketStream) -> None:
+        for _ in range(20):
+            await server.send_all(token)
+            await trio.sleep(0.03)
+        ended.append(trio.current_time())
+        await (server.send_all(last) if last else server.send_eof())
+
+    async with answer(ReadPacer(live=1000), head) as (connection, server), trio.open_nursery() as nursery:
+        nursery.start_soon(send, server)
+        text = b""
+        while len(text) < 20 + len(last.strip(b"0\r\n").removeprefix(b"6\r\n")) and (
+            piece := await connection.next_piece(None)
+        ):
+            text += piece
+    assert text.startswith(b"t" * 20)
+    # A read that brings the last word does not say that the connection has ended.
+    assert trio.current_time() - ended[0] < (0.5 if last else 0.9)
+
+
+async def test_an_answer_may_hold_what_looks_like_its_end(autojump_clock: trio.testing.MockClock) -> None:
+    """Then a piece comes early, and the next one behind it."""
+    words = [b"a[DONE]", b"0\r\n\r\n", b"b", b"\r\n0\r\n\r\n0", b"[DONE]c"]
+
+    async def send(server: trio.SocketStream) -> None:
+        for word in words:
+            await server.send_all(b"%x\r\n" % len(word) + word)
+            await trio.sleep(0.5)
+            await server.send_all(b"\r\n")
+        await server.send_all(b"0\r\n\r\n")
+
+    async with answer(ReadPacer(live=1000)) as (connection, server), trio.open_nursery() as nursery:
+        nursery.start_soon(send, server)
+        text = b""
+        while (piece := await connection.next_piece(None)) is not None:
+            text += piece
+    assert text == b"".join(words)
+    assert connection.can_be_reused()
+
+
+async def test_what_came_before_a_reset_is_read_first(autojump_clock: trio.testing.MockClock) -> None:
+    """Also where it comes while a piece is held back; then the answer has failed."""
+    async with answer(ReadPacer(live=1000)) as (connection, server):
+
+        async def reset() -> None:
+            await server.send_all(b"1\r\nt\r\n")
+            await trio.sleep(0.3)
+            await connection.stream.send_all(b"unread")
+            await server.aclose()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reset)
+            assert await connection.next_piece(None) == b"t"
+        for _ in range(2):
+            with pytest.raises(httpx.ReadError):
+                await connection.next_piece(None)
+        assert trio.current_time() < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_answers_that_are_left_cost_others_no_word(autojump_clock: trio.testing.MockClock, seed: int) -> None:
+    """One task reads for all: whichever it is, it may be cancelled at any moment."""
+    chance = random.Random(seed)
+    pacer = ReadPacer(live=1000)
+    texts: dict[int, bytes] = {}
+    late: list[float] = []
+
+    async def one(number: int) -> None:
+        words = [b"%d," % word for word in range(chance.randrange(1, 60))]
+        ended: list[float] = []
+
+        async def send(server: trio.SocketStream) -> None:
+            for word in words:
+                await server.send_all(b"%x\r\n%s\r\n" % (len(word), word))
+                await trio.sleep(chance.random() / 10)
+            await server.send_all(b"0\r\n\r\n")
+            ended.append(trio.current_time())
+
+        async with answer(pacer) as (connection, server), trio.open_nursery() as nursery:
+            nursery.start_soon(send, server)
+            text = b""
+            with trio.move_on_after(chance.choice([math.inf, math.inf, 1 + 3 * chance.random()])) as leaving:
+                while (piece := await connection.next_piece(None)) is not None:
+                    text += piece
+            nursery.cancel_scope.cancel()
+        if not leaving.cancelled_caught:
+            assert text == b"".join(words)
+            late.append(trio.current_time() - ended[0])
+            texts[number] = text
+
+    async with trio.open_nursery() as nursery:
+        for number in range(30):
+            nursery.start_soon(one, number)
+            await trio.sleep(chance.random() / 10)
+    assert len(texts) > 10
+    assert max(late) < 0.5
+    assert pacer.live == 1000
 
 
 @pytest.mark.parametrize("breaks", [False, True])
