@@ -84,7 +84,7 @@ def _of_all(loaded: Loaded, account: AccountId) -> Iterator[Reference]:
         return  # lists for all accounts hold ids of several servers
     for name, group in config.access_groups.items():
         for channel in ("mattermost", "*"):
-            yield from _people(f"accessGroups.{name}.members.{channel}", group.members.get(channel, ()))
+            yield from _people(f"{join('accessGroups', name)}.members.{channel}", group.members.get(channel, ()))
     yield from _people("commands.ownerAllowFrom", config.commands.owner_allow_from)
     for channel in ("mattermost", "*"):
         yield from _people(f"commands.allowFrom.{channel}", config.commands.allow_from.get(channel, ()))
