@@ -50,6 +50,7 @@ class ChatRules:
     thread_participation: bool = True
     # As in OpenClaw, which remembers its threads for a week.
     participation_ms: int = 7 * DAY_MS
+    # Who has forgotten a mention adds it at once; what is edited later is corrected, and asks nothing.
     edit_window_ms: int = 5 * 60 * 1000
 
     @property

@@ -146,4 +146,5 @@ def _text(source: Mapping[str, Any], *names: str) -> str:
 
 
 def _bracketed(label: str) -> str:
+    # A bracket would end the text of the link.
     return label.replace("[", "(").replace("]", ")")

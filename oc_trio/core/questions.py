@@ -21,7 +21,7 @@ OPTION_INDEX = "option_index"
 
 # As many buttons as a message may have (`presentation.MAX_BUTTONS`).
 MAX_OPTIONS = 25
-# More options than that become a menu.
+# More options than that become a menu; OpenClaw has buttons for as many.
 _MAX_BUTTONS = 4
 _DIALOG_TITLE = 24  # Mattermost's limit for a dialog's title, in characters
 

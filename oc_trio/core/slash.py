@@ -18,6 +18,7 @@ from oc_trio.core.text import is_clean
 from oc_trio.errors import CallbackRefused
 from oc_trio.ids import ChannelId, TeamId, UserId
 
+# OpenClaw's, so that people who come from it find their commands.
 PREFIX = "oc_"
 DESCRIPTION_BYTES = 128  # Mattermost's limit for both descriptions, in UTF-8 bytes
 # Mattermost's, too (tests/contract/README.md, "Slash commands").

@@ -105,6 +105,7 @@ def _redacted(detail: str) -> str:
     """A redacted and shortened detail: it may be the text of a whole file, of which one line is shown."""
     # Cut first, so that the patterns don't run over a whole file.
     redacted = redact(" ".join(detail[:_MAX_DETAIL].split()))
+    # Half of it: a secret that the first cut has split is not recognised, and ends there.
     return redacted if len(detail) <= _MAX_DETAIL else f"{redacted[: _MAX_DETAIL // 2]}…"
 
 

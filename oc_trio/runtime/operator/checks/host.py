@@ -82,6 +82,7 @@ async def check_certificate(account: Account, dependencies: Dependencies) -> Fin
             try:
                 fields = stream.getpeercert() if isinstance(stream, trio.SSLStream) else None
             finally:
+                # The handshake has shown all; a close in good order would wait for the server.
                 await trio.aclose_forcefully(stream)
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as problem:
         refused = _verification_error(problem)
@@ -131,6 +132,7 @@ def _certificate_fix(code: int, host: str) -> str:
 
 async def check_unit(drain: float, folders: Sequence[Path] = _UNIT_FOLDERS) -> Finding | None:
     """The finding about the drain and the time that systemd gives a stop; None where no unit is found."""
+    # systemd first: it knows of defaults and drop-ins that are in none of these folders.
     found = await _asked_of_systemd() or await trio.to_thread.run_sync(_read_unit, folders)
     if found is None:
         return None

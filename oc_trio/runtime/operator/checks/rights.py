@@ -111,11 +111,13 @@ async def _try_all(outbound: OutboundClient, trial: _Trial) -> None:
         info = await FileService(api).upload(place, from_bytes("check.txt", b"oc_trio\n"))
         file_ids.append(info.id)
 
+    # Before the post, which takes the file with it when it is deleted.
     await trial.run("upload", upload)
     posted: list[PostId] = []
 
     async def post() -> None:
         key = f"{bot}:{clock.new_id()}"
+        # Marked as a command's, or a gateway that runs would take it for another one's.
         new = NewPost(place, _TEXT, pending_post_id=key, file_ids=tuple(file_ids), props={MARKER: {BY: COMMAND}})
         made = await create_post_idempotent(api, new, bot_id=bot, random=clock.random.random)
         posted.append(made.id)
