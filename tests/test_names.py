@@ -50,11 +50,18 @@ BANNED = {
 
 # Words that are banned in tests, too, but for what has them as a name of its own: the benchmarks, the contract kit.
 BANNED_IN_TESTS = BANNED | {
+    "betrayal": "model fault",
+    "betrayed": "faulted",
     "diary": "outcomes, record",
+    "fate": "draw, fault",
+    "mishap": "fault",
     "moody": "flaky",
     "office": "sessions",
     "scene": "harness, clients",
     "stage": "agent, harness",
+    "storm": "faults",
+    "treachery": "model faults",
+    "vandalise": "delete",
 }
 OWN_NAMES = {"bench": ("tests/bench", "scripts"), "kit": ("tests/contract",)}
 

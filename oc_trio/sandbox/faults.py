@@ -26,7 +26,7 @@ class Freeze:
     """
 
 
-Fate = Deliver | Cut | Freeze
+FrameOutcome = Deliver | Cut | Freeze
 
 
 class Faults:
@@ -43,6 +43,6 @@ class Faults:
         """Called after the request was handled: raise `httpx.ReadError` to lose the response of an applied write."""
         return response
 
-    async def frame(self, connection: WebConn, frame: str) -> Fate:
+    async def frame(self, connection: WebConn, frame: str) -> FrameOutcome:
         """Called before a frame is written to a websocket; it already has its `seq` and counts as written."""
         return Deliver((frame,))

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
-from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
+from oc_trio.sandbox.faults import Cut, Deliver, Faults, FrameOutcome, Freeze
 from oc_trio.sandbox.hub import WebConn
 from tests.sandbox.conftest import Dial, SandboxClients
 
@@ -117,26 +117,26 @@ async def test_a_foreign_origin_is_refused(dial: Dial, autojump_clock: MockClock
 
 
 class Script(Faults):
-    """The fate of each posted frame in turn; everything else is delivered."""
+    """The outcome of each posted frame in turn; everything else is delivered."""
 
-    def __init__(self, *fates: Any) -> None:
-        self.fates = list(fates)
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = list(outcomes)
         self.held: list[str] = []
 
-    async def frame(self, connection: WebConn, frame: str) -> Fate:
-        if json.loads(frame).get("event") != "posted" or not self.fates:
+    async def frame(self, connection: WebConn, frame: str) -> FrameOutcome:
+        if json.loads(frame).get("event") != "posted" or not self.outcomes:
             return Deliver((frame,))
-        fate = self.fates.pop(0)
-        if fate == "hold":
+        outcome = self.outcomes.pop(0)
+        if outcome == "hold":
             self.held.append(frame)
             return Deliver(())
-        if fate == "release":
+        if outcome == "release":
             held, self.held = self.held, []
             return Deliver((frame, *held))
-        if fate == "twice":
+        if outcome == "twice":
             return Deliver((frame, frame))
-        assert isinstance(fate, Cut | Freeze)
-        return fate
+        assert isinstance(outcome, Cut | Freeze)
+        return outcome
 
 
 async def say(sandbox: SandboxClients, *texts: str) -> None:

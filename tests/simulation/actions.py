@@ -22,6 +22,7 @@ from tests.simulation.intents import (
     Crash,
     CutSockets,
     Delete,
+    DeleteBotPost,
     Drain,
     Edit,
     FreezeSockets,
@@ -39,7 +40,6 @@ from tests.simulation.intents import (
     React,
     RestartServer,
     Stop,
-    Vandalise,
 )
 from tests.simulation.network import Network
 from tests.simulation.scenario import Addressed, Question, Scenario
@@ -86,10 +86,10 @@ class ActionRunner:
                 self._of(intent).command(
                     intent.author, intent.place, "stop" if isinstance(intent, Stop) else intent.text
                 )
-            case Vandalise() | Kick() | Invite() | Name():
+            case DeleteBotPost() | Kick() | Invite() | Name():
                 scenario = self._of(intent)
                 act = {
-                    Vandalise: scenario.vandalise,
+                    DeleteBotPost: scenario.delete_bot_post,
                     Kick: scenario.kick,
                     Invite: scenario.invite,
                     Name: scenario.name,
@@ -146,7 +146,7 @@ class ActionRunner:
                 whose = " for all" if intent.process == ALL else whose
                 transcript.note("database", f"{how} for {intent.seconds:.1f} s{whose}")
             case LoseNotices():
-                process.deafen(intent.seconds)
+                process.lose_notices(intent.seconds)
                 transcript.note("database", f"gives no notices for {intent.seconds:.1f} s{whose}")
 
     async def _restart_server(self, seconds: float) -> None:
@@ -158,7 +158,7 @@ class ActionRunner:
         await trio.sleep(seconds)
         self.network.is_down = False
 
-    def _of(self, intent: Ask | Stop | Command | Vandalise | Kick | Invite | Name) -> Scenario:
+    def _of(self, intent: Ask | Stop | Command | DeleteBotPost | Kick | Invite | Name) -> Scenario:
         """The scenario as the bot that is spoken to sees it."""
         twin = self.scenario.twin
         return twin if twin is not None and intent.whom == twin.bot.username else self.scenario

@@ -15,6 +15,7 @@ from tests.simulation.intents import (
     Command,
     Crash,
     CutSockets,
+    DeleteBotPost,
     Drain,
     Hook,
     Intent,
@@ -25,7 +26,6 @@ from tests.simulation.intents import (
     PostForeign,
     Press,
     Stop,
-    Vandalise,
     in_order,
 )
 from tests.simulation.poison_posts import drawn_poison
@@ -137,15 +137,15 @@ def _with_hooks(drawn: Plan, rng: random.Random) -> Plan:
     return evolve(drawn, intents=in_order(intents), has_hooks=True)
 
 
-def _with_treachery(drawn: Plan, rng: random.Random) -> Plan:
-    """A model that is not to be trusted, and a few more who ask it."""
+def _with_model_faults(drawn: Plan, rng: random.Random) -> Plan:
+    """A model with faults, and a few more who ask it."""
     intents = [*drawn.intents]
     for _ in range(rng.randint(2, 6)):
         author = rng.choice(("alice", "bob"))
         place = rng.choice((author, "square", "market"))
         how = "direct" if place == author else "mention"
         intents.append((rng.uniform(0.1, drawn.end + 5.0), Ask(author, place, how, rng.choice(WORDS))))
-    return evolve(drawn, intents=in_order(intents), treachery=rng.choice((0.2, 0.5, 1.0)))
+    return evolve(drawn, intents=in_order(intents), model_fault_rate=rng.choice((0.2, 0.5, 1.0)))
 
 
 def _with_crowds(drawn: Plan, rng: random.Random) -> Plan:
@@ -182,7 +182,7 @@ def _with_second_bot(drawn: Plan, rng: random.Random) -> Plan:
             if is_one:
                 how = "mention" if intent.how in ("reply", "inside", "onward") else intent.how
                 intent = evolve(intent, how=how, whom=rng.choice(("helper", "second")))
-        elif isinstance(intent, Stop | Command | Vandalise | Name):
+        elif isinstance(intent, Stop | Command | DeleteBotPost | Name):
             intent = evolve(intent, whom=rng.choice(("helper", "second")))
         elif isinstance(intent, Kick | Invite):
             intent = evolve(intent, whom=kicked)
@@ -235,7 +235,7 @@ ADDITIONS = {
     "names": _with_names,
     "newcomers": _with_newcomers,
     "hooks": _with_hooks,
-    "treacherous": _with_treachery,
+    "model_faults": _with_model_faults,
     "crowded": _with_crowds,
     "foreign": _with_foreign_posts,
     "jobs": _with_jobs,

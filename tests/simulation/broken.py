@@ -319,7 +319,7 @@ BROKEN: dict[str, Broken] = {
     "names added in a gap overlooked": Broken(
         Parts(catch_up=IgnoresMissedEdits), ("names", "server", "socket"), first=2
     ),
-    "defects not contained": Broken(Parts(boundary=ContainsNothing), ("treacherous",)),
+    "defects not contained": Broken(Parts(boundary=ContainsNothing), ("model_faults",)),
     "refused before it is ended": Broken(
         Parts(store=journal(obligations=PostsBeforeClosing, outbox=ClosesWhenPosted)), ("crowded", "crash"), first=21
     ),

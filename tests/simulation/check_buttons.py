@@ -12,7 +12,7 @@ def buttons(observed: Observations) -> Iterator[str]:
         answer_posts = [observed.by_id[post] for post in obligation.posts if post in observed.by_id]
         answered = [head for post in answer_posts for head in heads(post.message)]
         if (
-            observed.is_betrayed(obligation)
+            observed.has_model_fault(obligation)
             or obligation.state != "delivered"
             or not answered
             or any(post.delete_at for post in answer_posts)

@@ -18,7 +18,7 @@ _PROMPT_SECONDS = 90.0
 def has_fallback(observed: Observations, obligation: ObligationRow) -> bool:
     """Whether a fallback was posted in the place of an answer, with good reason."""
     return is_poisoned(observed, obligation) and any(
-        post.message.startswith(_FALLBACK) and (not post.delete_at or post.id in observed.scenario.vandalised)
+        post.message.startswith(_FALLBACK) and (not post.delete_at or post.id in observed.scenario.deleted_bot_posts)
         for post in (observed.by_id[each] for each in obligation.posts if each in observed.by_id)
     )
 
@@ -68,7 +68,9 @@ def _late(observed: Observations, obligations: list[ObligationRow], by_post: dic
         said_at = observed.model.said_at.get(question.token)
         if obligation.state != "delivered" or said_at is None:
             continue
-        late = (obligation.ended_at - EPOCH_MS) / 1000 - max(said_at, observed.process.live_since, observed.calm_since)
+        late = (obligation.ended_at - EPOCH_MS) / 1000 - max(
+            said_at, observed.process.live_since, observed.faults_ended_at
+        )
         if late > _PROMPT_SECONDS:
             yield f"{name_of(question)} was held up for {late:.0f} s"
 

@@ -58,7 +58,7 @@ def _before(observed: "Observations", request: ModelRequest, obligation: "Obliga
         if other is None or other.session != obligation.session or other.turn == obligation.turn:
             continue
         is_over = other.state == "delivered" and (other.ended_at + observed.plan.skew_ms - EPOCH_MS) / 1000 < request.at
-        is_over = is_over and not observed.is_betrayed(other)
+        is_over = is_over and not observed.has_model_fault(other)
         if is_over and not (question.is_command or question.is_deleted or _was_reset(observed, question, request.at)):
             yield question.number
 

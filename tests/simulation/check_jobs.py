@@ -21,7 +21,7 @@ def jobs(observed: Observations) -> Iterator[str]:
         run = f"{KEY}{name}.{EPOCH_MS + int(JOBS_DUE_SECONDS * 1000)}"
         posts = [post for post in observed.posts if key_of(post) == f"{run}.0"]
         live_posts = [post for post in posts if not post.delete_at]
-        is_gone = bool(observed.scenario.vandalised & {post.id for post in posts})
+        is_gone = bool(observed.scenario.deleted_bot_posts & {post.id for post in posts})
         state = states.pop(run, "missing")
         if state == "failed" and observed.plan.has_network_faults and len(live_posts) <= 1:
             continue

@@ -17,7 +17,7 @@ def texts(observed: Observations) -> Iterator[str]:
             obligation.state != "delivered"
             or not answer_posts
             or any(post.delete_at for post in answer_posts)
-            or observed.is_betrayed(obligation)
+            or observed.has_model_fault(obligation)
         ):
             continue
         text = "\n".join(words_of(post) for post in answer_posts)
@@ -39,7 +39,7 @@ def blocks(observed: Observations) -> Iterator[str]:
         for post in answer_posts[:-1]:
             if post.message.endswith((STOPPED, INTERRUPTED)):
                 yield f"a block of {trigger} that is not its last one carries a mark: {post.message[-60:]!r}"
-        if observed.is_betrayed(obligation):
+        if observed.has_model_fault(obligation):
             continue
         begun = [head for post in answer_posts for head in heads(post.message)]
         if obligation.state == "cancelled" and begun:

@@ -35,8 +35,8 @@ class PowerSwitch:
     # Pauses the incarnation, until `resumed`; of more than one process only.
     on_pause: Callable[[], None] | None = None
     resumed: trio.Event | None = None
-    _fuse: int = 0
-    _pause_fuse: int = 0
+    _operations_to_cut: int = 0
+    _operations_to_pause: int = 0
 
     @property
     def is_off(self) -> bool:
@@ -44,11 +44,11 @@ class PowerSwitch:
 
     def arm(self, operations: int) -> None:
         """Cut the power after so many half operations: before one, or right after it took effect."""
-        self._fuse = operations
+        self._operations_to_cut = operations
 
     def arm_pause(self, operations: int) -> None:
         """The same with a pause in the place of the cut."""
-        self._pause_fuse = operations
+        self._operations_to_pause = operations
 
     async def running(self) -> None:
         """Right before something leaves the process: a process that is paused here goes on as if nothing had been, and
@@ -73,23 +73,23 @@ class PowerSwitch:
         """Raises PowerOff: the operation does not take place."""
         if self.is_off:
             raise PowerOff
-        self._burn("before", operation)
+        self._count("before", operation)
 
     def after(self, operation: str) -> None:
         """Raises PowerOff: the operation took place, and nobody learns of it."""
         if self.is_off:
             raise PowerOff
-        self._burn("after", operation)
+        self._count("after", operation)
 
-    def _burn(self, side: str, operation: str) -> None:
-        if self._fuse:
-            self._fuse -= 1
-            if not self._fuse:
+    def _count(self, side: str, operation: str) -> None:
+        if self._operations_to_cut:
+            self._operations_to_cut -= 1
+            if not self._operations_to_cut:
                 self.cut(f"{side} {operation}")
                 raise PowerOff
-        if self._pause_fuse:
-            self._pause_fuse -= 1
-            if not self._pause_fuse and self.on_pause is not None:
+        if self._operations_to_pause:
+            self._operations_to_pause -= 1
+            if not self._operations_to_pause and self.on_pause is not None:
                 self.transcript.note("power", f"{self.name} is paused {side} {operation}")
                 self.on_pause()
 

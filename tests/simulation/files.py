@@ -89,7 +89,7 @@ def files(observed: "Observations") -> Iterator[str]:
     was left unread.
     """
     for trigger, obligation in observed.obligations.items():
-        if obligation.state == "delivered" and observed.plan.has_files and not observed.is_betrayed(obligation):
+        if obligation.state == "delivered" and observed.plan.has_files and not observed.has_model_fault(obligation):
             yield from _of_answer(observed, trigger, obligation)
     owned = {post for obligation in observed.obligations.values() for post in obligation.posts}
     for post in observed.posts:

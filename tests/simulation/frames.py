@@ -5,7 +5,7 @@ import random
 import trio
 from attrs import define, field
 
-from oc_trio.sandbox.faults import Cut, Deliver, Fate, Faults, Freeze
+from oc_trio.sandbox.faults import Cut, Deliver, Faults, FrameOutcome, Freeze
 from oc_trio.sandbox.hub import WebConn
 from tests.simulation.fault_rates import NO_FAULTS, FaultRates
 from tests.simulation.transcript import RunTranscript
@@ -20,7 +20,7 @@ class FrameFaults(Faults):
     fault_rates: FaultRates = NO_FAULTS
     _held: dict[WebConn, str] = field(factory=dict)
 
-    async def frame(self, connection: WebConn, frame: str) -> Fate:
+    async def frame(self, connection: WebConn, frame: str) -> FrameOutcome:
         fault_rates, rng = self.fault_rates, self.rng
         held = self._held.pop(connection, None)
         if fault_rates is NO_FAULTS:

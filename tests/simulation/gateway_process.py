@@ -198,7 +198,7 @@ class GatewayProcess:
     live_since: float = 0.0
     # Until then it gets no notices of the database.
     deaf_until: float = 0.0
-    deafened: Wakeup = field(factory=Wakeup)
+    notices_lost: Wakeup = field(factory=Wakeup)
     is_closing: bool = False
     gateway: Gateway | None = None
     power: PowerSwitch | None = None
@@ -391,7 +391,7 @@ class GatewayProcess:
         while True:
             notices.is_listening = True
             notices.deliver_all()
-            await self.deafened.wait()
+            await self.notices_lost.wait()
             with trio.move_on_at(self.deaf_until):
                 await trio.sleep(PING_SECONDS)
                 notices.is_listening = False
@@ -402,10 +402,10 @@ class GatewayProcess:
         if self.gateway is not None and self.gateway.notices.is_listening and trio.current_time() >= self.deaf_until:
             self.gateway.notices.deliver(topic)
 
-    def deafen(self, seconds: float) -> None:
+    def lose_notices(self, seconds: float) -> None:
         """No notices come for so many seconds, and the gateway is not told so."""
         self.deaf_until = trio.current_time() + seconds
-        self.deafened.set()
+        self.notices_lost.set()
 
     def _leases_over_a_link(self, power: PowerSwitch) -> Callable[..., Any]:
         """Opens the leases on a connection of their own."""

@@ -90,6 +90,6 @@ def notices(observed: "Observations") -> Iterator[str]:
             yield f"{notice.text!r} stands {len(live_posts)} times"
         is_away = observed.scenario.was_kicked(notice.place)
         if notice.is_taken and not (
-            live_posts or is_away or observed.scenario.vandalised & {post.id for post in posts}
+            live_posts or is_away or observed.scenario.deleted_bot_posts & {post.id for post in posts}
         ):
             yield f"{notice.text!r} was taken in and does not stand"

@@ -66,7 +66,7 @@ class Command:
 
 
 @frozen
-class Vandalise:
+class DeleteBotPost:
     """Somebody deletes the bot's newest post in a place."""
 
     place: str
@@ -215,7 +215,7 @@ Intent = (
     | Delete
     | React
     | Command
-    | Vandalise
+    | DeleteBotPost
     | PostForeign
     | Kick
     | Invite
@@ -258,7 +258,7 @@ class Plan:
     poison: Poison | None = None
     has_second_bot: bool = False
     has_one_agent: bool = False
-    treachery: float = 0.0
+    model_fault_rate: float = 0.0
     # The model's server streams what it says, beside so many other answers.
     other_streams: int | None = None
     # Messages that may wait behind a turn, and which gives way to another; 0 for what is the rule.

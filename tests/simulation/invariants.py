@@ -71,7 +71,7 @@ def _answered(observed: Observations) -> Iterator[str]:
                 yield from _failed(observed, question, obligation)
             case "silent":
                 # After a tool call a model may end without text, and garbage from its server may read as just that.
-                is_garbage = obligation.reason == NO_TEXT and observed.is_betrayed(obligation)
+                is_garbage = obligation.reason == NO_TEXT and observed.has_model_fault(obligation)
                 if not (is_garbage or any(token.startswith(f"q{question.number}v") for token in observed.model.silent)):
                     yield f"{name} ended silently: {obligation.reason}"
             case "cancelled":
@@ -101,10 +101,10 @@ def _delivered(observed: Observations, question: Question, obligation: Obligatio
         yield f"{name_of(question)} was delivered as posts that don't exist"
         return
     if any(post.delete_at for post in shown):
-        if not observed.scenario.vandalised & {post.id for post in shown}:
+        if not observed.scenario.deleted_bot_posts & {post.id for post in shown}:
             yield f"the answer to {name_of(question)} was deleted"
         return
-    if question.is_command or observed.is_betrayed(obligation):
+    if question.is_command or observed.has_model_fault(obligation):
         return
     tokens = tokens_in("\n".join(post.message for post in shown))
     own = [token for token in tokens if token.startswith(f"q{question.number}v")]
@@ -135,7 +135,7 @@ def _failed(observed: Observations, question: Question, obligation: ObligationRo
         for post in obligation.posts
         if post in observed.by_id and not observed.by_id[post].delete_at
     ]
-    if not shown and not observed.scenario.vandalised & set(obligation.posts):
+    if not shown and not observed.scenario.deleted_bot_posts & set(obligation.posts):
         yield f"{name_of(question)} failed and nobody was told: {obligation.reason}"
     if not shown:
         return
@@ -149,7 +149,7 @@ def _failed(observed: Observations, question: Question, obligation: ObligationRo
 def _may_be_cancelled(observed: Observations, question: Question, obligation: ObligationRow) -> bool:
     if question.is_deleted or _kicked(observed, question):
         return True
-    gone = [key_of(observed.by_id[post]) for post in observed.scenario.vandalised if post in observed.by_id]
+    gone = [key_of(observed.by_id[post]) for post in observed.scenario.deleted_bot_posts if post in observed.by_id]
     if obligation.turn and any(key.startswith(f"{obligation.turn}.") for key in gone):
         return True  # deleted before its receipt reached us
     if observed.plan.queue == "interrupt" and any(
@@ -177,7 +177,7 @@ def _once(observed: Observations) -> Iterator[str]:
                 heads[number].append(post)
     for number, posts in sorted(heads.items()):
         question = observed.scenario.questions[number]
-        if number in observed.model.betrayed and len({key_of(post).partition(".")[0] for post in posts}) == 1:
+        if number in observed.model.faulted and len({key_of(post).partition(".")[0] for post in posts}) == 1:
             continue  # what was said twice stands twice
         if len(posts) > 1 and not question.is_deleted:
             yield f"{name_of(question)} is answered {len(posts)} times"
@@ -198,7 +198,7 @@ def _keys(observed: Observations) -> Iterator[str]:
     # A process that is paused right before it sends goes on with that.
     pauses = any(isinstance(intent, Pause) for intent in intents)
     held_up = pauses or any(each.late or (each.lag and forgets) for each in rates)
-    missed = {key_of(post) for post in observed.posts if post.id in observed.scenario.vandalised}
+    missed = {key_of(post) for post in observed.posts if post.id in observed.scenario.deleted_bot_posts}
     posts = [post for post in observed.posts if not (post.delete_at and (held_up or key_of(post) in missed))]
     keys = Counter(key_of(post) for post in posts)
     for key, count in keys.items():

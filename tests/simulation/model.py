@@ -21,10 +21,10 @@ from oc_trio.core.turn_events import AgentEvent, Failed, Final, Media, TextDelta
 from oc_trio.errors import AgentUnavailable
 from tests.simulation.check_history import ModelRequest, model_request_of
 from tests.simulation.files import Readings, media_of
+from tests.simulation.model_faults import ModelFault, drawn_model_fault
 from tests.simulation.model_output import TOKEN, behind, earlier_texts, heads, messages, number_of
 from tests.simulation.streams import ModelServer
 from tests.simulation.transcript import RunTranscript
-from tests.simulation.treachery import Betrayal, drawn_betrayal
 from tests.simulation.wire import Wire
 
 Script = Generator[Step, ToolResult | tuple[Message, ...] | None, None]
@@ -34,8 +34,8 @@ _WORDS = "the bell of the old tower rings at noon and the market opens under its
 @define(eq=False)
 class Model:
     """`trouble` is how likely a turn goes wrong or strange; `open_runs` counts streams that nobody has closed,
-    `spoken_out` those of all `runs` that came to their last word; `said_at` is when a first answer was whole. Of
-    `betrayed` questions, by number, anything may have been said.
+    `finished_runs` those of all `runs` that came to their last word; `said_at` is when a first answer was whole. Of
+    questions whose model had a fault (`faulted`, by number) anything may have been said.
     """
 
     seed: int
@@ -44,18 +44,18 @@ class Model:
     slow: float
     is_wordy: bool = False
     has_files: bool = False
-    treachery: float = 0.0
+    model_fault_rate: float = 0.0
     offer: Callable[[tuple[str, ...]], Rows] = lambda _tokens: ()
     attempts: dict[tuple[str, ...], int] = field(factory=dict)
     failed: set[str] = field(factory=set)
     silent: set[str] = field(factory=set)
-    betrayed: set[int] = field(factory=set)
-    # Of the betrayed, those for whom something raised that a model's server can't make anybody raise.
+    faulted: set[int] = field(factory=set)
+    # Of these, those for whom something raised that a model's server can't make anybody raise.
     mishandled: set[int] = field(factory=set)
     tools_done: dict[tuple[str, ...], int] = field(factory=dict)
     open_runs: int = 0
     runs: int = 0
-    spoken_out: int = 0
+    finished_runs: int = 0
     forgotten: list[str] = field(factory=list)
     said_at: dict[str, float] = field(factory=dict)
     readings: Readings = field(factory=Readings)
@@ -66,41 +66,41 @@ class Model:
         self, request: TurnRequest, server: ModelServer | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
         """A turn, whose texts `server` streams where there is one."""
-        betrayal = drawn_betrayal(f"{self.seed} {self.runs}", self.treachery, asked(request), self._betray)
-        if betrayal is None:
+        fault = drawn_model_fault(f"{self.seed} {self.runs}", self.model_fault_rate, asked(request), self._note_fault)
+        if fault is None:
             scripted = ScriptedAgent(self.script, token_delay=0.0).run(request)
             return self._counted(scripted if server is None else server.streamed(scripted))
-        if betrayal.is_on_the_wire:
-            return self._counted(self._over_the_wire(request, betrayal))
-        changed = evolve(betrayal.request(request), steering=partial(self._steering, request, betrayal))
+        if fault.is_on_the_wire:
+            return self._counted(self._over_the_wire(request, fault))
+        changed = evolve(fault.request(request), steering=partial(self._steering, request, fault))
 
         def script(request: TurnRequest) -> Iterable[Step]:
-            return betrayal.script(self.script(request))
+            return fault.script(self.script(request))
 
-        return self._counted(betrayal.events(ScriptedAgent(script, token_delay=0.0).run(changed)))
+        return self._counted(fault.events(ScriptedAgent(script, token_delay=0.0).run(changed)))
 
     def _over_the_wire(
-        self, request: TurnRequest, betrayal: Betrayal
+        self, request: TurnRequest, fault: ModelFault
     ) -> AbstractAsyncContextManager[AsyncIterator[AgentEvent]]:
         """The answer as a model's server sends it, and whatever that does to it."""
         tokens = asked(request)
         self.script(request)  # it is asked as ever
-        betrayal.happens("answers over the wire")
+        fault.report("answers over the wire")
         text = self.answer(tokens)
-        api = ModelApi.OPENAI if betrayal.rng.random() < 0.6 else ModelApi.ANTHROPIC
-        wire = Wire(betrayal.rng, text, betrayal.happens, api)
-        return wire.run(evolve(request, steering=partial(self._steering, request, betrayal)))
+        api = ModelApi.OPENAI if fault.rng.random() < 0.6 else ModelApi.ANTHROPIC
+        wire = Wire(fault.rng, text, fault.report, api)
+        return wire.run(evolve(request, steering=partial(self._steering, request, fault)))
 
-    async def _steering(self, request: TurnRequest, betrayal: Betrayal) -> Sequence[Message]:
+    async def _steering(self, request: TurnRequest, fault: ModelFault) -> Sequence[Message]:
         messages = await request.steering()
-        betrayal.heard([token for message in messages for token in _current(message)])
+        fault.joined([token for message in messages for token in _current(message)])
         return messages
 
-    def _betray(self, tokens: Sequence[str], what: str, *, on_the_wire: bool) -> None:
+    def _note_fault(self, tokens: Sequence[str], what: str, *, on_the_wire: bool) -> None:
         self.transcript.note("model", f"{what}, for {' '.join(tokens)}")
         if not on_the_wire:
             self.mishandled.update(map(number_of, tokens))
-        self.betrayed.update(map(number_of, tokens))
+        self.faulted.update(map(number_of, tokens))
         self.failed.update(tokens)
 
     @asynccontextmanager
@@ -133,19 +133,19 @@ class Model:
         has_result = request.messages[-1].role is Role.TOOL
         if self.is_wordy:
             self._forget_others(tokens)
-        if self.tools_done.get(tokens) and not has_result and self.betrayed.isdisjoint(map(number_of, tokens)):
+        if self.tools_done.get(tokens) and not has_result and self.faulted.isdisjoint(map(number_of, tokens)):
             self.forgotten.append(f"a completed tool call of {tokens} was forgotten")
         if self.is_wordy:
             return self._messages(tokens, rng, earlier_texts(request.messages))
         return self._steps(tokens, rng, has_result)
 
     def _steps(self, tokens: tuple[str, ...], rng: random.Random, has_result: bool) -> Script:
-        fate = rng.random() if rng.random() < self.trouble else 1.0
+        draw = rng.random() if rng.random() < self.trouble else 1.0
         text = self.answer(tokens)
         delay = rng.choice((0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.0, 0.05))
-        if fate < 0.2:
+        if draw < 0.2:
             self.failed.update(tokens)
-            self.spoken_out += 1
+            self.finished_runs += 1
             raise AgentUnavailable("the model is overloaded", for_user="The model is overloaded.")
         yield Pause(rng.choice((0.0, 0.1, 0.5, 3.0)))
         if rng.random() < 0.2:
@@ -158,18 +158,18 @@ class Model:
             steered = self._heard((yield Hear()))
             tokens = tuple(dict.fromkeys((*tokens, *steered)))
             text = self.answer(tokens)
-        if fate < 0.3:
+        if draw < 0.3:
             self.silent.update(tokens)
-            self.spoken_out += 1
+            self.finished_runs += 1
             yield Final("", silent_reason="nothing to say")
             return
-        if fate < 0.6:
+        if draw < 0.6:
             self.failed.update(tokens)
             yield from _say(text[: rng.randint(5, len(text))], delay, rng)
-            self.spoken_out += 1
+            self.finished_runs += 1
             yield Failed("The model broke off.", "scripted failure")
             return
-        if fate < 0.7:
+        if draw < 0.7:
             yield Pause(rng.uniform(5.0, 25.0))
         yield from _say(text, delay, rng)
         self._has_said(tokens)
@@ -200,21 +200,21 @@ class Model:
 
     def _messages(self, tokens: tuple[str, ...], rng: random.Random, said: list[str]) -> Script:
         """The way of a wordy model: several messages with a tool call after each, as real agents talk."""
-        fate = rng.random() if rng.random() < self.trouble else 1.0
+        draw = rng.random() if rng.random() < self.trouble else 1.0
         delay = rng.choice((0.02, 0.1, 0.4)) if rng.random() < self.slow else rng.choice((0.0, 0.0, 0.05))
-        if fate < 0.2:
+        if draw < 0.2:
             self.failed.update(tokens)
-            self.spoken_out += 1
+            self.finished_runs += 1
             raise AgentUnavailable("the model is overloaded", for_user="The model is overloaded.")
         left, now = self._left(tokens, said), list[str]()
-        breaks_at = rng.randint(0, len(left)) if fate < 0.5 else -1
+        breaks_at = rng.randint(0, len(left)) if draw < 0.5 else -1
         yield Pause(rng.choice((0.0, 0.1, 0.5, 3.0)))
         if rng.random() < 0.3:
             yield Thinking("hm ")
         while left:
             if len(now) == breaks_at:
                 self.failed.update(tokens)
-                self.spoken_out += 1
+                self.finished_runs += 1
                 yield Failed("The model broke off.", "scripted failure")
                 return
             piece = left.pop(0)
@@ -233,7 +233,7 @@ class Model:
         yield Final("\n\n".join(now), self._media(answered), self.offer(answered[-1]) if answered else ())
 
     def _has_said(self, tokens: tuple[str, ...]) -> None:
-        self.spoken_out += 1
+        self.finished_runs += 1
         self.said_at |= {token: trio.current_time() for token in tokens if token not in self.said_at}
 
     def _look(self, tokens: tuple[str, ...], rng: random.Random) -> Script:

@@ -39,7 +39,7 @@ class _Trip:
     what: str
     up: float
     down: float
-    mishap: str
+    fault: str
     power: PowerSwitch
     request_scope: trio.CancelScope = field(factory=trio.CancelScope)
     began: float = field(factory=trio.current_time)
@@ -128,7 +128,7 @@ class Network:
         power.before(what)
         await power.running()
         trip = self._trip(request, what, power)
-        if trip.mishap == "unreachable":
+        if trip.fault == "unreachable":
             self.transcript.detail("network", f"{what}: connection refused")
             await trio.sleep(trip.up)
             raise httpx.ConnectError("connection refused")
@@ -155,9 +155,9 @@ class Network:
         # A create that arrives when the server has forgotten its key makes a second post, whatever the sender does.
         if (request.method == "PUT" or what == "POST /posts") and rng.random() < fault_rates.late:
             up += rng.uniform(_HELD_SECONDS, 100.0)
-        return _Trip(what, up, down, "unreachable" if self.is_down else self._mishap(what, request), power)
+        return _Trip(what, up, down, "unreachable" if self.is_down else self._draw_fault(what, request), power)
 
-    def _mishap(self, what: str, request: httpx.Request) -> str:
+    def _draw_fault(self, what: str, request: httpx.Request) -> str:
         rng, fault_rates = self.rng, self.fault_rates
         names = ("unreachable", "lost_request", "lost_answer", "silent_answer", "limited", "broken", "gateway_timeout")
         for name in names:
@@ -175,25 +175,25 @@ class Network:
             if trip.error is not None:
                 trip.done.set()
                 return
-            if trip.is_lost or trip.mishap == "lost_request":
+            if trip.is_lost or trip.fault == "lost_request":
                 self.transcript.detail("network", f"{trip.what}: lost on the way")
                 return
             if self.is_down:
                 trip.error = httpx.ReadError("connection reset")
                 trip.done.set()
                 return
-            answer = self._refusal(trip.mishap)
+            answer = self._refusal(trip.fault)
             answer = answer or self._poisoned(request)
             if answer is None:
                 answer = self._lagging(trip, await self._inner.handle_async_request(request))
             self._note(trip, request, answer.status_code)
             if trip.down:
                 await trio.sleep(trip.down)
-            if trip.mishap == "silent_answer":
+            if trip.fault == "silent_answer":
                 return
-            if trip.mishap == "lost_answer":
+            if trip.fault == "lost_answer":
                 trip.error = httpx.ReadError("connection reset")
-            elif trip.mishap == "gateway_timeout":
+            elif trip.fault == "gateway_timeout":
                 trip.answer = httpx.Response(504, text="upstream timed out")
             else:
                 trip.answer = answer
@@ -204,12 +204,12 @@ class Network:
     def _note(self, trip: _Trip, request: httpx.Request, status: int) -> None:
         what = trip.what
         if request.method != "GET" and what.startswith(("POST /posts", "PUT /posts", "DELETE /posts")):
-            self.transcript.note(_who(request), f"{what}: {status}{_said(request)}{_but(trip.mishap)}")
+            self.transcript.note(_who(request), f"{what}: {status}{_said(request)}{_but(trip.fault)}")
         else:
-            self.transcript.detail(_who(request), f"{what}: {status}{_but(trip.mishap)}")
+            self.transcript.detail(_who(request), f"{what}: {status}{_but(trip.fault)}")
 
-    def _refusal(self, mishap: str) -> httpx.Response | None:
-        match mishap:
+    def _refusal(self, fault: str) -> httpx.Response | None:
+        match fault:
             case "limited":
                 wait = f"{self.rng.choice((0.2, 1, 3))}"
                 return httpx.Response(429, text="limit exceeded\n", headers={"Retry-After": wait})
@@ -277,5 +277,5 @@ def _said(request: httpx.Request) -> str:
     return f" {message!r}" if message is not None else ""
 
 
-def _but(mishap: str) -> str:
-    return f" ({mishap})" if mishap else ""
+def _but(fault: str) -> str:
+    return f" ({fault})" if fault else ""

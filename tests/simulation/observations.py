@@ -48,7 +48,7 @@ class Observations:
     model: Model
     process: GatewayProcess | Fleet
     plan: Plan
-    calm_since: float = 0.0
+    faults_ended_at: float = 0.0
     obligations: dict[str, ObligationRow] = field(init=False)
     posts: list[records.PostRecord] = field(init=False)
     by_id: dict[str, records.PostRecord] = field(init=False)
@@ -66,13 +66,13 @@ class Observations:
         set_(self, "posts", self.scenario.bot_posts())
         set_(self, "by_id", {post.id: post for post in self.posts})
 
-    def is_betrayed(self, obligation: ObligationRow) -> bool:
+    def has_model_fault(self, obligation: ObligationRow) -> bool:
         """Whether the model may have said anything to this question, or to one that was answered with it."""
-        if not self.model.betrayed:
+        if not self.model.faulted:
             return False
         numbers = {question.post.id: question.number for question in self.scenario.questions}
         same_turn = [each for each in self.obligations.values() if obligation.turn and each.turn == obligation.turn]
-        return any(numbers.get(each.trigger) in self.model.betrayed for each in (obligation, *same_turn))
+        return any(numbers.get(each.trigger) in self.model.faulted for each in (obligation, *same_turn))
 
 
 def _ledger(process: GatewayProcess | Fleet, account: AccountId) -> Iterator[ObligationRow]:

@@ -16,6 +16,7 @@ from tests.simulation.intents import (
     Crash,
     CutSockets,
     Delete,
+    DeleteBotPost,
     Drain,
     Edit,
     FreezeSockets,
@@ -26,7 +27,6 @@ from tests.simulation.intents import (
     React,
     RestartServer,
     Stop,
-    Vandalise,
     in_order,
 )
 
@@ -70,7 +70,7 @@ _FROM_OWN_SOURCE = (
     "newcomers",
     "hooks",
     "accounts",
-    "treacherous",
+    "model_faults",
     "crowded",
     "foreign",
     "jobs",
@@ -78,6 +78,8 @@ _FROM_OWN_SOURCE = (
     "stream",
 )
 KINDS = (*_FROM_FIRST_SOURCE, *_FROM_SECOND_SOURCE, *_FROM_OWN_SOURCE)
+# The word in a kind's seeds, where that is not its name: another word would give other plans to the same seeds.
+_SEED_WORDS = {"model_faults": "treacherous"}
 # How often a kind is drawn; 0.33 for others of the first source. Runs with a blackout or many cancellations take long.
 _LIKELY = {"blackout": 0.08, "cancel": 0.15, "blocks": 0.25, "disk": 0.15}
 _LIKELY |= dict.fromkeys(_FROM_OWN_SOURCE, 0.12) | {"poison": 0.1, "accounts": 0.1, "stream": 0.25}
@@ -89,7 +91,7 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     if kinds is None:
         kinds = tuple(kind for kind in _FROM_FIRST_SOURCE if rng.random() < _LIKELY.get(kind, 0.33))
         kinds += tuple(kind for kind in _FROM_SECOND_SOURCE if more.random() < _LIKELY[kind])
-        kinds += tuple(kind for kind in _FROM_OWN_SOURCE if random.Random(f"is {kind} {seed}").random() < _LIKELY[kind])
+        kinds += tuple(kind for kind in _FROM_OWN_SOURCE if _source("is", kind, seed).random() < _LIKELY[kind])
     end = rng.uniform(5.0, 40.0)
     intents = [*_questions(rng, end)]
     if "people" in kinds:
@@ -119,8 +121,13 @@ def plan(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
     drawn = _with_second_source(drawn, more, kinds)
     for kind, add in ADDITIONS.items():
         if kind in kinds:
-            drawn = add(drawn, random.Random(f"plan {kind} {seed}"))
+            drawn = add(drawn, _source("plan", kind, seed))
     return drawn
+
+
+def _source(purpose: str, kind: str, seed: int) -> random.Random:
+    """A kind's own source of chance."""
+    return random.Random(f"{purpose} {_SEED_WORDS.get(kind, kind)} {seed}")
 
 
 def _with_second_source(drawn: Plan, rng: random.Random, kinds: tuple[str, ...]) -> Plan:
@@ -156,7 +163,7 @@ def _cancels(rng: random.Random, end: float) -> Iterator[tuple[float, Intent]]:
         for _ in range(rng.randint(1, 3)):
             at += rng.choice((rng.uniform(0.005, 0.3), rng.uniform(0.1, 3.5)))
             stop, new = Stop(author, place), Command(author, place, "/new")
-            yield at, rng.choice((stop, stop, stop, new, Edit(0), Edit(0), Delete(0), Vandalise(place)))
+            yield at, rng.choice((stop, stop, stop, new, Edit(0), Edit(0), Delete(0), DeleteBotPost(place)))
 
 
 def _people(rng: random.Random, end: float, times: int) -> Iterator[tuple[float, Intent]]:
@@ -174,7 +181,7 @@ def _people(rng: random.Random, end: float, times: int) -> Iterator[tuple[float,
                     React(back),
                     Stop(author, place),
                     Stop(author, place),
-                    Vandalise(place),
+                    DeleteBotPost(place),
                     Command(author, place, rng.choice(("/new", "/status"))),
                 )
             ),

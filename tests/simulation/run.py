@@ -59,8 +59,8 @@ _LEASE_ERRORS = ("an account stops here: its lease has ended ", "no progress: th
 _JOB_ERRORS = ("a scheduled job failed ",)
 # Another gateway's posts are an alarm.
 _ALARM = "second gateway: another oc_trio gateway "
-# What a treacherous model makes go wrong is logged once as a defect of its turn.
-_TREACHERY_ERRORS = ("a defect failed one of many", "the agent's stream ended without a final")
+# What a model's fault makes go wrong is logged once as a defect of its turn.
+_MODEL_FAULT_ERRORS = ("a defect failed one of many", "the agent's stream ended without a final")
 _ABOUT_POST = re.compile(r" post=(\w+)")
 _DISK_PROBLEM = re.compile(
     r"problem=(?:(?:; )?(?:sqlite: (?:database is locked|database or disk is full|connection refused)"
@@ -93,9 +93,10 @@ class Run:
     wired: set[str] = field(factory=set)
     # A post may ask two bots: what raised for one of them is no defect of the other's answer over the wire.
     mishandled: set[str] = field(factory=set)
-    calm_since: float = 0.0
+    faults_ended_at: float = 0.0
 
     async def play(self) -> None:
+        # A source of its own for each part. Their words are a part of the seeds: others would give other runs to them.
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         rng = random.Random(f"world {self.seed}")
         frames = FrameFaults(random.Random(f"frames {self.seed}"), self.transcript)
@@ -124,7 +125,7 @@ class Run:
                 await process.was_live.wait()
                 await runner.follow(self.plan)
                 is_quiet = await self._settle(network, frames, process)
-                self.transcript.note("fate", "all is quiet" if is_quiet else "it does not become quiet")
+                self.transcript.note("run", "nothing is open any more" if is_quiet else "something stays open")
                 process.close()
             if not is_quiet:
                 self.problems.append("something is still at work long after the last trouble")
@@ -133,13 +134,13 @@ class Run:
             with trio.move_on_after(200.0):
                 while any(connection.live for connection in scenario.world.hub.connections()):  # noqa: ASYNC110
                     await trio.sleep(1.0)
-            self.problems += examine(Observations(scenario, model, process, self.plan, self.calm_since))
-            self.cuts = model.runs - model.spoken_out
+            self.problems += examine(Observations(scenario, model, process, self.plan, self.faults_ended_at))
+            self.cuts = model.runs - model.finished_runs
             self._note_wired(scenario, model)
             if scenario.twin is not None and second is not None:
                 self._note_wired(scenario.twin, second)
-                self.problems += examine(Observations(scenario.twin, second, process, self.plan, self.calm_since))
-                self.cuts += 0 if second is model else second.runs - second.spoken_out
+                self.problems += examine(Observations(scenario.twin, second, process, self.plan, self.faults_ended_at))
+                self.cuts += 0 if second is model else second.runs - second.finished_runs
             if network.sockets:
                 self.problems.append(f"{len(network.sockets)} websockets are still open")
             server.cancel_scope.cancel()
@@ -151,14 +152,14 @@ class Run:
         for question in scenario.questions:
             if question.number in model.mishandled:
                 self.mishandled.add(question.post.id)
-            elif question.number in model.betrayed:
+            elif question.number in model.faulted:
                 self.wired.add(question.post.id)
 
     def _models(self, callers: Callers) -> tuple[Model, Model | None]:
         """One for each bot; another seed gives the same question another answer."""
         plan = self.plan
         model, second = (
-            Model(seed, self.transcript, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.treachery)
+            Model(seed, self.transcript, plan.trouble, plan.slow, plan.is_wordy, plan.has_files, plan.model_fault_rate)
             for seed in (self.seed, -1 - self.seed)
         )
         if plan.has_calls:
@@ -171,22 +172,22 @@ class Run:
     async def _settle(self, network: Network, frames: FrameFaults, process: GatewayProcess | Fleet) -> bool:
         """No more trouble; True when nothing was open any more for a while."""
         network.fault_rates = frames.fault_rates = NO_FAULTS
-        self.calm_since = trio.current_time()
+        self.faults_ended_at = trio.current_time()
         patience = POISON_SECONDS if self.plan.poison else 0.0
-        self.transcript.note("fate", "leaves everybody alone")
+        self.transcript.note("run", "all faults end")
         # A power cut that was set up before may still come, and take its time.
         with trio.move_on_after(QUIET_SECONDS + 2 * DOWN_SECONDS + patience):
-            calm = 0.0
-            while calm < SETTLE_SECONDS:
+            idle_seconds = 0.0
+            while idle_seconds < SETTLE_SECONDS:
                 await trio.sleep(3.0)
-                is_calm = (
+                is_idle = (
                     process.is_live
                     and not (network.waiting or network.trips)
                     and not any(c.frozen for c in network.world.hub.connections() if c.live)
                 )
-                is_calm = is_calm and not process.rows("SELECT 1 FROM obligations WHERE state = 'open'")
-                is_calm = is_calm and not process.rows("SELECT 1 FROM outbox WHERE state IN ('queued', 'sending')")
-                calm = calm + 3.0 if is_calm else 0.0
+                is_idle = is_idle and not process.rows("SELECT 1 FROM obligations WHERE state = 'open'")
+                is_idle = is_idle and not process.rows("SELECT 1 FROM outbox WHERE state IN ('queued', 'sending')")
+                idle_seconds = idle_seconds + 3.0 if is_idle else 0.0
             return True
         return False
 
@@ -210,7 +211,7 @@ def _is_expected(error: str, run: Run) -> bool:
         return _DISK_PROBLEM.search(error) is not None
     if plan.processes > 1 and error.startswith(_LEASE_ERRORS):
         return True
-    if plan.treachery and error.startswith(_TREACHERY_ERRORS):
+    if plan.model_fault_rate and error.startswith(_MODEL_FAULT_ERRORS):
         about = _ABOUT_POST.search(error)
         return ("failed=turn " in error or "failed=" not in error) and (
             about is None or about[1] not in run.wired - run.mishandled

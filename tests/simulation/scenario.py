@@ -88,7 +88,7 @@ class Scenario:
     questions: list[Question] = field(factory=list)
     stops: list[tuple[float, str]] = field(factory=list)
     kicks: list[tuple[float, str]] = field(factory=list)
-    vandalised: set[str] = field(factory=set)
+    deleted_bot_posts: set[str] = field(factory=set)
     # What another gateway has posted as this bot, by id.
     foreign: dict[str, records.PostRecord] = field(factory=dict)
     notices: list[Notice] = field(factory=list)
@@ -143,11 +143,11 @@ class Scenario:
         self.note(question)
         self.transcript.note(author, f"in {place}: {text} (#{question.number})")
 
-    def vandalise(self, place: str) -> None:
+    def delete_bot_post(self, place: str) -> None:
         channel = self.places[place]
         live_posts = [post for post in self.bot_posts() if post.channel_id == channel.id and not post.delete_at]
         if live_posts:
-            self.vandalised.add(live_posts[-1].id)
+            self.deleted_bot_posts.add(live_posts[-1].id)
             self.transcript.note(
                 "alice", f"deletes what {self.bot.username} wrote last in {place}: {live_posts[-1].message[:40]!r}"
             )

@@ -49,7 +49,7 @@ def test_a_seed_replays_exactly(seed: int) -> None:
 
 def test_garbage_on_the_wire_replays_exactly() -> None:
     """What a model's server sends, and what the readers make of it, is the same each time."""
-    first, again = (simulate(4, kinds=("treacherous", "crash"), detailed=True).transcript for _ in range(2))
+    first, again = (simulate(4, kinds=("model_faults", "crash"), detailed=True).transcript for _ in range(2))
     assert "answers over the wire" in first
     assert first == again
 

@@ -1,4 +1,4 @@
-"""A model's server that is not to be trusted: garbage on the wire, read by the real readers of both chat APIs.
+"""Faults of a model's server: garbage on the wire, read by the real readers of both chat APIs.
 
 What an answer is made of is known, what becomes of it on its way is drawn. Nothing leaves the process.
 """

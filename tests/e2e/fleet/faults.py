@@ -57,7 +57,7 @@ class FaultMaker:
                 idle = [gateway for gateway in self.gateways if gateway.name not in self._busy and gateway.pid]
                 if kind == "database" and "database" not in self._busy:
                     self._begin(nursery, kind, "database", 0, self.rng.uniform(*RESTART_SECONDS))
-                # With more than one gateway one of them is left in peace, so that somebody can take over.
+                # With more than one gateway one of them gets no fault, so that somebody can take over.
                 elif idle and (len(idle) > 1 or len(self.gateways) == 1):
                     gateway = self.rng.choice(idle)
                     spread = PAUSE_SECONDS if kind == "pause" else AWAY_SECONDS

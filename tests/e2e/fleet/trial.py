@@ -1,4 +1,4 @@
-"""One run of a fleet: gateways, load and faults for a while, then peace, then the checks."""
+"""One run of a fleet: gateways, load and faults for a while, then neither, then the checks."""
 
 import math
 import random
@@ -226,7 +226,7 @@ async def try_fleet(folder: Path, options: Options, progress: Callable[[str], No
                 nursery.start_soon(load.run, calls, options.seconds)
                 nursery.start_soon(maker.run, options.seconds)
                 nursery.start_soon(_report, load, fleet, progress, options.seconds)
-            progress("peace; waiting for what is open")
+            progress("no more faults; waiting for what is open")
             settled = await _settle(load, fleet, calls)
             if not settled:
                 calls.cancel_scope.cancel()

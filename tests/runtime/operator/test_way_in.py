@@ -15,7 +15,7 @@ from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.operator.checks.way_in import check_way_in
 from oc_trio.runtime.operator.findings import Finding
 from oc_trio.sandbox.demo import seed
-from oc_trio.sandbox.faults import Deliver, Fate, Faults, Freeze
+from oc_trio.sandbox.faults import Deliver, Faults, FrameOutcome, Freeze
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.hub import WebConn
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
@@ -30,7 +30,7 @@ class Silence(Faults):
     def __init__(self, at: int) -> None:
         self.left = at
 
-    async def frame(self, connection: WebConn, frame: str) -> Fate:
+    async def frame(self, connection: WebConn, frame: str) -> FrameOutcome:
         self.left -= 1
         return Freeze() if self.left < 0 else Deliver((frame,))
 

@@ -41,10 +41,10 @@ def a_script(chance: random.Random) -> Callable[[TurnRequest], Any]:
     return script
 
 
-def a_storm(chance: random.Random) -> Callable[[SandboxRequest], Any]:
-    """Writes that are slow, refused for a moment, or answered into the void."""
+def write_faults(chance: random.Random) -> Callable[[SandboxRequest], Any]:
+    """Writes that are slow, refused for a moment, or applied without an answer."""
 
-    async def storm(request: SandboxRequest) -> SandboxResponse | None:
+    async def fail(request: SandboxRequest) -> SandboxResponse | None:
         if request.method == "GET" or chance.random() < 0.7:
             return None
         what = chance.randrange(4)
@@ -58,7 +58,7 @@ def a_storm(chance: random.Random) -> Callable[[SandboxRequest], Any]:
             raise httpx.ReadError("the connection broke")
         return None
 
-    return storm
+    return fail
 
 
 async def cut(harness: Harness, chance: random.Random, posts: list[PostRecord]) -> None:
@@ -88,7 +88,7 @@ async def cut(harness: Harness, chance: random.Random, posts: list[PostRecord]) 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 async def test_random_cuts(harness: Harness, seed: int) -> None:
-    """Two threads, four to ten cuts at chance times in chance weather, then peace."""
+    """Two threads, four to ten cuts at chance times while writes fail, then none."""
     chance = random.Random(seed)
     await harness.start(
         {"streaming": {"mode": chance.choice(MODES), "block": {"enabled": chance.random() < 0.5}}},
@@ -97,13 +97,13 @@ async def test_random_cuts(harness: Harness, seed: int) -> None:
     harness.script = a_script(chance)
     roots = [harness.say("a thread"), harness.say("another thread")]
     posts = [harness.say("@helper first", root=root) for root in roots]
-    storm = a_storm(chance)
+    fail = write_faults(chance)
     rules = chance.choice((harness.faults.before_rules, harness.faults.after_rules))
-    rules.append(storm)
+    rules.append(fail)
     for _ in range(chance.randrange(4, 11)):
         await trio.sleep(chance.random() ** 2 * 4)
         await cut(harness, chance, posts)
-    rules.remove(storm)
+    rules.remove(fail)
     await trio.sleep(1)
     await harness.settled(within=1000)
     final = {post.id: post.message for post in harness.ours()}

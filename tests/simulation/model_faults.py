@@ -1,6 +1,6 @@
-"""A model that is not to be trusted: events of its answers are replaced, repeated or left out, or it raises anything.
+"""Faults of a model: events of its answers are replaced, repeated or left out, or it raises anything.
 
-What it did to which questions is noted: of those only a visible end is promised, of all others everything.
+Which questions had a fault is noted: of those only a visible end is promised, of all others everything.
 """
 
 import random
@@ -89,7 +89,7 @@ class Note(Protocol):
 
 
 @frozen(eq=False)
-class Betrayal:
+class ModelFault:
     """What goes wrong in one run of the model; `note` is called with the questions that it is about as it happens."""
 
     rng: random.Random
@@ -97,7 +97,7 @@ class Betrayal:
     note: Note
     how: str
 
-    def happens(self, what: str) -> None:
+    def report(self, what: str) -> None:
         self.note(self.tokens, what, on_the_wire=self.is_on_the_wire)
 
     @property
@@ -107,9 +107,9 @@ class Betrayal:
 
     def request(self, request: TurnRequest) -> TurnRequest:
         """The request, of which tools may raise."""
-        return evolve(request, tools=_Raising(self, request)) if self.how == "tool" else request
+        return evolve(request, tools=_RaisingTools(self, request)) if self.how == "tool" else request
 
-    def heard(self, tokens: Sequence[str]) -> None:
+    def joined(self, tokens: Sequence[str]) -> None:
         """These joined the turn: what happens to it happens to them."""
         self.tokens.extend(tokens)
 
@@ -139,64 +139,65 @@ class Betrayal:
         self, inner: AbstractAsyncContextManager[AsyncIterator[AgentEvent]]
     ) -> AsyncIterator[AsyncIterator[AgentEvent]]:
         async with inner as events:
-            yield _Tampered(events, self) if self.how == "events" else events
+            yield _FaultyEvents(events, self) if self.how == "events" else events
 
     def _raise(self, what: str) -> None:
         problem = self.rng.choice(PROBLEMS)()
-        self.happens(f"{what}: {problem!r}")
+        self.report(f"{what}: {problem!r}")
         raise problem
 
 
-def drawn_betrayal(seed: str, share: float, tokens: Sequence[str], note: Note) -> Betrayal | None:
+def drawn_model_fault(seed: str, share: float, tokens: Sequence[str], note: Note) -> ModelFault | None:
     """None for a run that goes well; drawn from a source of its own, so that the rest of the run stays as it is."""
+    # The word is a part of the seed: another one would give other faults to the same seeds.
     rng = random.Random(f"treachery {seed}")
     if rng.random() >= share:
         return None
     how = rng.choice(("events", "events", "events", "agent", "tool", "wire", "wire"))
-    return Betrayal(rng, list(tokens), note, how)
+    return ModelFault(rng, list(tokens), note, how)
 
 
-class _Tampered:
+class _FaultyEvents:
     """The stream of events, of which each may become something else."""
 
-    def __init__(self, inner: AsyncIterator[AgentEvent], betrayal: Betrayal) -> None:
-        self._inner, self._betrayal = inner, betrayal
+    def __init__(self, inner: AsyncIterator[AgentEvent], fault: ModelFault) -> None:
+        self._inner, self._fault = inner, fault
         self._again: list[AgentEvent] = []
-        self._odds = betrayal.rng.choice((0.05, 0.2, 0.5))
+        self._odds = fault.rng.choice((0.05, 0.2, 0.5))
 
-    def __aiter__(self) -> "_Tampered":
+    def __aiter__(self) -> "_FaultyEvents":
         return self
 
     async def __anext__(self) -> AgentEvent:
         if self._again:
             return self._again.pop()
-        event, betrayal = await self._inner.__anext__(), self._betrayal
-        rng = betrayal.rng
+        event, fault = await self._inner.__anext__(), self._fault
+        rng = fault.rng
         if rng.random() >= self._odds:
             return event
         match rng.choice(("garbage", "garbage", "garbage", "twice", "left out", "cut", "raises")):
             case "garbage":
                 odd: AgentEvent = rng.choice(GARBAGE)()
-                betrayal.happens(f"sends {repr(odd)[:60]!a}")
+                fault.report(f"sends {repr(odd)[:60]!a}")
                 return odd
             case "twice":
-                betrayal.happens("says it twice")
+                fault.report("says it twice")
                 self._again.append(event)
                 return event
             case "left out" if not isinstance(event, (Final, Failed)):
-                betrayal.happens("leaves something out")
+                fault.report("leaves something out")
                 return await self._inner.__anext__()
             case "raises":
-                betrayal._raise("raises at its edge")
-        betrayal.happens("stops in the middle")
+                fault._raise("raises at its edge")
+        fault.report("stops in the middle")
         raise StopAsyncIteration
 
 
 @frozen(eq=False)
-class _Raising:
+class _RaisingTools:
     """Tools of which each call raises."""
 
-    betrayal: Betrayal
+    fault: ModelFault
     inner: TurnRequest
 
     @property
@@ -205,5 +206,5 @@ class _Raising:
 
     async def call(self, call: ToolCall) -> ToolResult:
         await trio.lowlevel.checkpoint()
-        self.betrayal._raise(f"raises in {call.name}")
+        self.fault._raise(f"raises in {call.name}")
         raise AssertionError("never reached")
