@@ -120,6 +120,32 @@ async def test_a_cancelled_caller_hands_nothing_in(driver: Recording) -> None:
         assert await engine.run(lambda tx: tx.value("SELECT COUNT(*) FROM t")) == 0
 
 
+async def test_what_is_given_up_never_begins(driver: Recording, mock_clock: trio.testing.MockClock) -> None:
+    """Behind a commit that takes long; what is in that commit is waited for."""
+    driver.gate.clear()
+    said: list[str] = []
+
+    async def write(number: int) -> None:
+        try:
+            await engine.run_soon(lambda tx: insert(tx, number), 10)
+            said.append(f"{number} written")
+        except StoreError as problem:
+            said.append(f"{number}: {problem}")
+
+    async with open_writer(driver) as engine, trio.open_nursery() as nursery:
+        nursery.start_soon(write, 1)
+        await hold(driver)
+        nursery.start_soon(write, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(10)
+        await trio.testing.wait_all_tasks_blocked()
+        assert said == ["2: the journal did not begin within 10 s"]
+        driver.gate.set()
+
+    assert said[1:] == ["1 written"]
+    assert written_numbers(driver) == [1]
+
+
 async def test_leaving_writes_what_was_handed_in(driver: Recording) -> None:
     """A shutdown that cancels everybody loses nothing that was on its way."""
     driver.gate.clear()

@@ -119,6 +119,28 @@ async def test_a_question_of_a_turn_outlives_a_lease(harness: Harness, processes
     assert logbook.find(STOPPED)
 
 
+async def test_a_question_of_a_turn_outlives_a_move(harness: Harness, processes: Processes) -> None:
+    """The process that asked stops, another one goes on: the question is shown once, and answered there."""
+    answers: list[str] = []
+
+    def script(_: Any) -> Any:
+        answers.append((yield CallTool("ask_user", {"question": "Which?", "options": ["Red", "Blue"]})).text)
+        yield Say("done")
+
+    one, two = await pair(harness, processes, gateway={"drainSeconds": 1})
+    harness.script = script
+    harness.say("@helper go")
+    await harness.until(harness.ours)
+    (question,) = harness.ours()
+    await one.stop()
+    await harness.until(lambda: two.state() == "live")
+    await trio.sleep(5)
+    await harness.world.interactions.press(harness.alice, question.id, button(question, "Blue"), "", "")
+    await harness.settled()
+    assert answers == ["Blue"]
+    assert harness.answers() == ["Which?", "done"]
+
+
 @pytest.mark.slow
 async def test_what_comes_between_two_holders_is_received_and_done_once(harness: Harness, processes: Processes) -> None:
     """The holder is killed; a click, another one and a command come before the account is taken over."""
