@@ -1,10 +1,12 @@
-"""The built-in APIs are known by their names, and the documentation knows all of them."""
+"""The built-in APIs are known by their names; the documentation and the doubles of the tests know all of them."""
 
 from pathlib import Path
 
 import pytest
 
 from oc_trio.core.model_apis import BUILT_IN_APIS, ModelApi, built_in_api
+from tests.runtime import model_harness
+from tests.simulation import wire
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,3 +22,10 @@ def test_names() -> None:
 def test_the_documentation_names_each(page: str, name: str) -> None:
     """The documentation names each API as a configuration writes it."""
     assert name in (DOCS / page).read_text(encoding="utf-8"), f"docs/{page} says nothing of {name}"
+
+
+def test_every_api_over_http_has_doubles() -> None:
+    """A server that insists on well-formed requests, and one in the simulation that sends garbage."""
+    over_http = {*ModelApi} - {ModelApi.COMMAND, ModelApi.SCRIPTED}
+    assert {ModelApi(name) for name in model_harness.INSIST} == over_http
+    assert [{*table} for table in (wire.AGENTS, wire.FRAMES, wire.ODD_FRAMES)] == [over_http] * 3

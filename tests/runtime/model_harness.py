@@ -142,7 +142,7 @@ def insist_anthropic(body: Mapping[str, Any]) -> Iterator[str]:
         yield f"the end is no question: {last}, {waiting}"
 
 
-_INSIST = {OPENAI: insist_openai, ANTHROPIC: insist_anthropic}
+INSIST = {OPENAI: insist_openai, ANTHROPIC: insist_anthropic}
 
 
 def _not_text(body: Mapping[str, Any]) -> Iterator[str]:
@@ -166,7 +166,7 @@ async def start(
     **more: Any,
 ) -> Server:
     """The gateway, with one model at this server; `more` is of its entry in `models`."""
-    server = Server(serve, _INSIST[api], well)
+    server = Server(serve, INSIST[api], well)
     harness.make_agent = server.agent
     await harness.start(mattermost, **tables(api, base_url, **more))
     return server

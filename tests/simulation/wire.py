@@ -125,17 +125,17 @@ def _anthropic(pieces: Sequence[str]) -> Frames:
 
 
 # What each API has here: its agent, an answer in its form, and what is odd in it.
-_AGENTS: Mapping[ModelApi, Callable[[httpx.AsyncClient], Agent]] = {
+AGENTS: Mapping[ModelApi, Callable[[httpx.AsyncClient], Agent]] = {
     ModelApi.OPENAI: lambda http: OpenAIAgent(OpenAISettings(_URL, "one", deadlines=_DEADLINES), http),
     ModelApi.ANTHROPIC: lambda http: AnthropicAgent(
         AnthropicSettings("one", base_url=_URL, deadlines=_DEADLINES), http
     ),
 }
-_FRAMES: Mapping[ModelApi, Callable[[Sequence[str]], Frames]] = {
+FRAMES: Mapping[ModelApi, Callable[[Sequence[str]], Frames]] = {
     ModelApi.OPENAI: _openai,
     ModelApi.ANTHROPIC: _anthropic,
 }
-_ODD_FRAMES = {ModelApi.OPENAI: _ODD_CHUNKS, ModelApi.ANTHROPIC: _ODD_EVENTS}
+ODD_FRAMES = {ModelApi.OPENAI: _ODD_CHUNKS, ModelApi.ANTHROPIC: _ODD_EVENTS}
 
 
 @frozen(eq=False)
@@ -155,7 +155,7 @@ class Wire:
             yield events
 
     def _agent(self, http: httpx.AsyncClient) -> Agent:
-        return _AGENTS[self.api](http)
+        return AGENTS[self.api](http)
 
     def answer(self, number: int) -> httpx.Response:
         """What the request of that number is answered with; later ones are answered well."""
@@ -185,11 +185,11 @@ class Wire:
         rng = self.rng
         cuts = sorted({0, len(self.text), *(rng.randint(0, len(self.text)) for _ in range(rng.randint(0, 5)))})
         pieces = [self.text[start:end] for start, end in itertools.pairwise(cuts)]
-        frames = _FRAMES[self.api](pieces)
+        frames = FRAMES[self.api](pieces)
         if number >= 3:
             return frames
         for _ in range(rng.choice((0, 1, 1, 2))):
-            odd = rng.choice(_ODD_FRAMES[self.api])
+            odd = rng.choice(ODD_FRAMES[self.api])
             self.note(f"sends {json.dumps(odd)[:70]}")
             at = rng.randint(0, len(frames))
             frames[at:at] = odd
