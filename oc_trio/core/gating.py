@@ -116,7 +116,7 @@ def decide(inbound: Inbound, policy: AccessPolicy, rules: ChatRules) -> Decision
     if refusal is not None:
         return Decision(Verdict.IGNORE, refusal)
     # A post with files is not empty, even without text.
-    empty = not post.file_ids and all(is_blank(text) for text in mentionable_texts(post))
+    empty = not post.file_ids and is_blank(post.message) and all(map(is_blank, mentionable_texts(post)))
     access = authorise(inbound.sender, inbound.chat, policy, paired=inbound.paired)
     if not access.allowed:
         return _refused(access, empty=empty)
