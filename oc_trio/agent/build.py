@@ -8,17 +8,12 @@ import httpx
 import trio
 from attrs import field
 
-from oc_trio.agent.anthropic import DEFAULT_URL, AnthropicAgent, AnthropicSettings
-from oc_trio.agent.command import CommandAgent, CommandSettings
 from oc_trio.agent.concurrency_limit import LimitedAgent
-from oc_trio.agent.entrypoints import load_agent
 from oc_trio.agent.fallback import FallbackAgent
 from oc_trio.agent.http_stream import Deadlines
 from oc_trio.agent.observed import ObservedAgent
-from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Agent
 from oc_trio.agent.retrying import RetryingAgent, RetrySettings
-from oc_trio.agent.scripted_directives import demo_agent
 from oc_trio.agent.tool_loop import MAX_ROUNDS
 from oc_trio.agent.unsupported import Unsupported
 from oc_trio.classes import frozen
@@ -83,7 +78,10 @@ def _with_retries(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
 
 def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
     match built_in_api(spec.api):
+        # Each imported where it is configured: most gateways have one of them, and a start waits for the others.
         case ModelApi.OPENAI:
+            from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
+
             _require(spec, "baseUrl", spec.base_url)
             _require(spec, "model", spec.model)
             return OpenAIAgent(
@@ -101,6 +99,8 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                 http,
             )
         case ModelApi.ANTHROPIC:
+            from oc_trio.agent.anthropic import DEFAULT_URL, AnthropicAgent, AnthropicSettings
+
             _require(spec, "model", spec.model)
             return AnthropicAgent(
                 AnthropicSettings(
@@ -117,11 +117,17 @@ def _single(spec: AgentSpec, http: httpx.AsyncClient) -> Agent:
                 http,
             )
         case ModelApi.COMMAND:
+            from oc_trio.agent.command import CommandAgent, CommandSettings
+
             _require(spec, "command", "".join(spec.command))
             return CommandAgent(CommandSettings(spec.command, spec.env, spec.model, spec.options, spec.deadlines))
         case ModelApi.SCRIPTED:
+            from oc_trio.agent.scripted_directives import demo_agent
+
             return demo_agent(token_delay=float(spec.options.get("token_delay", 0.03)))
         case None:
+            from oc_trio.agent.entrypoints import load_agent
+
             return load_agent(spec.api, {**spec.options, "model": spec.model} if spec.model else spec.options)
         case never:
             assert_never(never)

@@ -9,8 +9,6 @@ from typing import Any
 from attrs import field
 
 from oc_trio.classes import frozen
-from oc_trio.config.includes import compose, include_roots
-from oc_trio.config.json_locations import json_lines
 from oc_trio.config.syntax import JSON_SUFFIXES, decode_json5, decode_toml
 from oc_trio.config.toml_locations import nearest_key, toml_lines
 from oc_trio.core.text import clean_value
@@ -68,6 +66,10 @@ def read_document(path: Path, env: Mapping[str, str] | None = None) -> Document:
     try:
         if path.suffix not in JSON_SUFFIXES:
             return Document(clean_value(decode_toml(text, str(path))), path, lines=toml_lines(text), mode=mode)
+        # Here only: most files are not OpenClaw's.
+        from oc_trio.config.includes import compose, include_roots
+        from oc_trio.config.json_locations import json_lines
+
         composed = compose(decode_json5(text, str(path)), json_lines(text), path, include_roots(env or {}))
     except RecursionError:
         raise ConfigError(Problem(str(path), "is nested too deeply")) from None

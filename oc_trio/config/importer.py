@@ -12,6 +12,7 @@ from attrs import evolve, field
 
 from oc_trio.classes import frozen
 from oc_trio.config.accounts import ROOT
+from oc_trio.config.adapted import UnavailableValue
 from oc_trio.config.builtin_providers import BUILT_IN, complete_providers, unused_sections
 from oc_trio.config.credentials import TOKEN_VARIABLE, URL_VARIABLE, has_default_account
 from oc_trio.config.document import Document
@@ -24,7 +25,6 @@ from oc_trio.config.openclaw import adapt
 from oc_trio.config.parse import Reader, is_within, join
 from oc_trio.config.secret_keys import check_shape
 from oc_trio.config.secrets import Secret, SecretForm
-from oc_trio.config.substitution import UnavailableValue
 from oc_trio.config.toml_text import toml_text
 from oc_trio.errors import ConfigError, Problem
 

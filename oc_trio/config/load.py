@@ -16,6 +16,7 @@ from attrs import evolve, field
 
 from oc_trio.classes import frozen
 from oc_trio.config.accounts import ROOT, Account, AccountTable, account_tables, default_account, normalize_account_id
+from oc_trio.config.adapted import Adapted
 from oc_trio.config.builtin_providers import missing_model
 from oc_trio.config.checks import check_account, check_config
 from oc_trio.config.credentials import complete_account, has_default_account
@@ -24,7 +25,6 @@ from oc_trio.config.dotenv import environment
 from oc_trio.config.findings import Findings
 from oc_trio.config.legacy import ModernDocument, modernize
 from oc_trio.config.model import Config
-from oc_trio.config.openclaw import Adapted, adapt
 from oc_trio.config.parse import is_within
 from oc_trio.config.paths import find_config, no_config_problem, state_dir
 from oc_trio.config.persona import read_personas
@@ -112,6 +112,9 @@ def build(
     # values read. Each step remembers the path in the file, since the operator knows no other.
     adapted = Adapted(dict(document.values))
     if document.imported:
+        # Here only: most files are not OpenClaw's.
+        from oc_trio.config.openclaw import adapt
+
         env = environment(document, env, findings)
         adapted = adapt(document.values, env, findings)
     modern = modernize(adapted.values)

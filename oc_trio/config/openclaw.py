@@ -6,9 +6,7 @@ Keys without an equivalent stay in the values; the reader ignores them and `fore
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field
-
-from oc_trio.classes import frozen
+from oc_trio.config.adapted import Adapted
 from oc_trio.config.findings import Findings
 from oc_trio.config.openclaw_agents import adapt_agents
 from oc_trio.config.openclaw_conversation import adapt_conversation
@@ -17,21 +15,10 @@ from oc_trio.config.openclaw_models import adapt_models
 from oc_trio.config.openclaw_store import StoreUnreadable
 from oc_trio.config.parse import Invalid
 from oc_trio.config.secret_providers import SecretProviders
-from oc_trio.config.substitution import Substitution, UnavailableValue
+from oc_trio.config.substitution import Substitution
 
 # Tables of the time before `agents`: without them another model would answer, or none.
 _OLDEST = ("agent", "routing", "identity")
-
-
-@frozen
-class Adapted:
-    """`original_paths` maps each new path to the one in the file. `unavailable` has the values that could not be read,
-    with their paths in the file; they are errors only where the value is used.
-    """
-
-    values: dict[str, Any] = field(repr=False, hash=False)
-    original_paths: Mapping[str, str] = field(factory=dict, hash=False)
-    unavailable: tuple[UnavailableValue, ...] = ()
 
 
 def adapt(document: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> Adapted:

@@ -7,17 +7,16 @@ from typing import Any
 from attrs import evolve
 
 from oc_trio.config.accounts import ROOT
+from oc_trio.config.adapted import Adapted, UnavailableValue
 from oc_trio.config.builtin_providers import complete_providers, unused_sections
 from oc_trio.config.document import Document
 from oc_trio.config.findings import Findings
 from oc_trio.config.foreign_keys import split_ignored
 from oc_trio.config.legacy import ModernDocument
 from oc_trio.config.model import Config
-from oc_trio.config.openclaw import Adapted
 from oc_trio.config.parse import Invalid, Reader, is_within, join
 from oc_trio.config.secret_keys import Unavailable, check_shape, holds_secret, read_file_key, resolver
 from oc_trio.config.secrets import NO_SECRET, Secret, SecretForm
-from oc_trio.config.substitution import UnavailableValue
 
 
 def read_config(

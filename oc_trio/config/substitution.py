@@ -7,6 +7,7 @@ from typing import Any
 from attrs import field
 
 from oc_trio.classes import frozen
+from oc_trio.config.adapted import UnavailableValue
 from oc_trio.config.parse import Invalid, join
 from oc_trio.config.secret_providers import SecretProviders, is_reference
 from oc_trio.errors import Problem
@@ -15,14 +16,6 @@ _SECRET_KEYS = {"botToken", "apiKey", "token"}
 _WHOLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}|\$([A-Z_][A-Z0-9_]*)")
 _VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
 _LEFT_ALONE = ("env", "secrets")  # what they hold is text, or read by their own modules
-
-
-@frozen
-class UnavailableValue:
-    """A value that can't be read; its problem may be elsewhere in the file, such as at a provider of secrets."""
-
-    path: str
-    problem: Problem
 
 
 @frozen

@@ -5,7 +5,6 @@ from typing import Any
 
 import tomli
 
-from oc_trio.config.json5_errors import first_fault
 from oc_trio.errors import ConfigError, Problem
 
 JSON_SUFFIXES = (".json", ".json5")
@@ -41,6 +40,8 @@ def decode_json5_value(text: str, name: str) -> Any:
     except pyjson5.Json5NestingTooDeep:
         raise ConfigError(Problem(name, "is nested too deeply")) from None
     except pyjson5.Json5DecoderException as error:
+        from oc_trio.config.json5_errors import first_fault
+
         if fault := first_fault(text):
             place = f"{name}:{fault.line}:{fault.column}"
             raise ConfigError(Problem(place, f"not valid JSON5: {fault.message}")) from None

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import field
 
-from oc_trio.agent.mcp import McpServerSpec, ToolServer
 from oc_trio.agent.port import Toolbox
 from oc_trio.agent.toolbox import SEPARATOR, RuledToolbox, ToolPolicy
 from oc_trio.classes import frozen
 from oc_trio.config import agents
 from oc_trio.core.tool_names import visible_name, visible_pattern
+
+if TYPE_CHECKING:
+    from oc_trio.agent.mcp import McpServerSpec, ToolServer
 
 # A start waits so long for the servers; the tools of a slower one are offered once it is up.
 # Most programs are up in one or two; npx and uvx may have to download theirs first.
@@ -25,7 +28,7 @@ class ToolServers:
     """`toolboxes` by server name; `approve` and `limits` as a `ToolPolicy` has them, by the names that models see."""
 
     toolboxes: Mapping[str, Toolbox] = field(factory=dict, hash=False)
-    servers: tuple[ToolServer, ...] = ()
+    servers: "tuple[ToolServer, ...]" = ()
     approve: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(factory=dict, hash=False)
 
@@ -37,6 +40,9 @@ async def open_tool_servers(config: agents.Mcp, *, grace: float = GRACE_SECONDS)
     if not enabled:
         yield ToolServers()
         return
+    # Here only: most gateways have no server.
+    from oc_trio.agent.mcp import ToolServer
+
     servers = {name: ToolServer(_spec(name, server)) for name, server in enabled.items()}
     # No two of them are the same: the configuration refuses such names.
     prefixes = {name: visible_name(name) for name in enabled}
@@ -73,7 +79,7 @@ def _approval_patterns(server: str, patterns: tuple[str, ...]) -> Iterator[str]:
             yield f"{prefix}{SEPARATOR}{visible_pattern(each)}"
 
 
-async def _start(nursery: trio.Nursery, server: ToolServer) -> None:
+async def _start(nursery: trio.Nursery, server: "ToolServer") -> None:
     settled = trio.Event()
 
     async def serve() -> None:
@@ -86,7 +92,9 @@ async def _start(nursery: trio.Nursery, server: ToolServer) -> None:
     await settled.wait()
 
 
-def _spec(name: str, server: agents.McpServer) -> McpServerSpec:
+def _spec(name: str, server: agents.McpServer) -> "McpServerSpec":
+    from oc_trio.agent.mcp import McpServerSpec
+
     return McpServerSpec(
         name=name,
         command=(server.command, *server.args) if server.command else (),
