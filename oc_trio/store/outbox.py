@@ -14,6 +14,9 @@ SELECT = (
     " sending_at, attempts, post_id, error FROM outbox"
 )
 
+# The states from which a row may move to each state.
+_BEFORE = {to: tuple(state.value for state in OutboxState if to in OUTBOX_MOVES[state]) for to in OutboxState}
+
 
 def outbox_of(row: Row) -> OutboxRow:
     values = list(row)  # columns are selected in the order of the fields
@@ -23,13 +26,17 @@ def outbox_of(row: Row) -> OutboxRow:
 
 
 def put(tx: Tx, item: OutboxRow) -> int:
+    return _insert(tx, item, OutboxState.QUEUED)
+
+
+def _insert(tx: Tx, item: OutboxRow, state: OutboxState, sending_at: int = 0, attempts: int = 0) -> int:
     return tx.run(
         "INSERT INTO outbox (id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq,"
         " to_user, state, sending_at, attempts, post_id, error, ended_at)"
         # Ids are derived from what the post is for, so a repeated delivery finds its rows and queues nothing twice.
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, NULL, '', 0) ON CONFLICT (id) DO NOTHING",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', 0) ON CONFLICT (id) DO NOTHING",
         *(item.id, item.account, item.channel_id, item.root_id, item.kind.value, item.body),
-        *(item.pending_post_id, item.created_at, item.turn, item.seq, item.to_user),
+        *(item.pending_post_id, item.created_at, item.turn, item.seq, item.to_user, state.value, sending_at, attempts),
     )
 
 
@@ -40,24 +47,27 @@ def _state(tx: Tx, outbox: OutboxId) -> OutboxState:
     return OutboxState(state)
 
 
-def _may_move(tx: Tx, outbox: OutboxId, to: OutboxState) -> bool:
-    """False if the row is in that state already; raises StoreError for a move that the table does not allow."""
+def _move(tx: Tx, outbox: OutboxId, to: OutboxState, columns: str, *values: object) -> bool:
+    """Moves a row and sets `columns`; False if it is in that state already. Raises StoreError for a move that the table
+    does not allow.
+    """
+    sql = f"UPDATE outbox SET state = ?, {columns} WHERE id = ? AND state IN (??)"  # noqa: S608 - names of columns
+    if tx.run(sql, to.value, *values, outbox, _BEFORE[to]):
+        return True
     state = _state(tx, outbox)
-    if state is to:
-        return False
-    if to not in OUTBOX_MOVES[state]:
+    if state is not to:
         raise StoreError(f"outbox row {outbox} is {state.value}, it can't become {to.value}")
-    return True
+    return False
 
 
 def _mark_sending(tx: Tx, outbox: OutboxId, at: int) -> bool:
-    return _may_move(tx, outbox, OutboxState.SENDING) and bool(
-        tx.run("UPDATE outbox SET state = 'sending', sending_at = ?, attempts = attempts + 1 WHERE id = ?", at, outbox)
-    )
+    return _move(tx, outbox, OutboxState.SENDING, "sending_at = ?, attempts = attempts + 1", at)
 
 
 def _begin_sending(tx: Tx, item: OutboxRow, at: int) -> OutboxRow:
-    put(tx, item)
+    # Nearly always it is new, and one statement enough.
+    if _insert(tx, item, OutboxState.SENDING, at, attempts=1):
+        return item
     row = outbox_of(tx.all(SELECT + " WHERE id = ?", item.id)[0])
     if row.state is OutboxState.QUEUED:
         _mark_sending(tx, item.id, at)
@@ -65,27 +75,25 @@ def _begin_sending(tx: Tx, item: OutboxRow, at: int) -> OutboxRow:
 
 
 def _confirm(tx: Tx, outbox: OutboxId, post: PostId, at: int) -> bool:
-    if not _may_move(tx, outbox, OutboxState.CONFIRMED):
+    if not _move(tx, outbox, OutboxState.CONFIRMED, "post_id = ?, error = '', ended_at = ?", post, at):
         return False
-    tx.run(
-        "UPDATE outbox SET state = 'confirmed', post_id = ?, error = '', ended_at = ? WHERE id = ?",
-        *(post, at, outbox),
-    )
     # In the same transaction, so that `explain` never knows of a notice without its post.
     note_post(tx, outbox, post)
     return True
 
 
+def _confirm_answered(tx: Tx, outbox: OutboxId, post: PostId, at: int) -> PostId | None:
+    if _confirm(tx, outbox, post, at):
+        return None
+    return PostId(tx.value("SELECT post_id FROM outbox WHERE id = ?", outbox))
+
+
 def _requeue(tx: Tx, outbox: OutboxId, error: str) -> bool:
-    return _may_move(tx, outbox, OutboxState.QUEUED) and bool(
-        tx.run("UPDATE outbox SET state = 'queued', error = ? WHERE id = ?", error, outbox)
-    )
+    return _move(tx, outbox, OutboxState.QUEUED, "error = ?", error)
 
 
 def _mark_dead(tx: Tx, outbox: OutboxId, error: str, at: int) -> bool:
-    return _may_move(tx, outbox, OutboxState.DEAD) and bool(
-        tx.run("UPDATE outbox SET state = 'dead', error = ?, ended_at = ? WHERE id = ?", error, at, outbox)
-    )
+    return _move(tx, outbox, OutboxState.DEAD, "error = ?, ended_at = ?", error, at)
 
 
 def _confirm_by_pending_id(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) -> OutboxRow | None:
@@ -125,13 +133,15 @@ class Outbox:
 
     async def confirm(self, outbox: OutboxId, post: PostId, at: int) -> PostId | None:
         """Confirms a row whose request was answered; returns the post of its event where that was quicker."""
+        return await self._engine.run(lambda tx: _confirm_answered(tx, outbox, post, at))
 
-        def work(tx: Tx) -> PostId | None:
-            if _confirm(tx, outbox, post, at):
-                return None
-            return PostId(tx.value("SELECT post_id FROM outbox WHERE id = ?", outbox))
-
-        return await self._engine.run(work)
+    async def confirm_and_begin(
+        self, outbox: OutboxId, post: PostId, following: OutboxRow, at: int
+    ) -> tuple[PostId | None, OutboxRow]:
+        """`confirm` of one post and `begin_sending` of the one that follows it, in one transaction."""
+        return await self._engine.run(
+            lambda tx: (_confirm_answered(tx, outbox, post, at), _begin_sending(tx, following, at))
+        )
 
     async def requeue(self, outbox: OutboxId, error: str) -> bool:
         """Back to the queue: the server did not create the post, or still deduplicates by its `pending_post_id`."""

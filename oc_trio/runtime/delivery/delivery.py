@@ -97,10 +97,22 @@ class Delivery:
         if not message.channel_id:
             row = await self._row(message)
             return await self._send(row, post_of(message, row))
+        return (await self.post_in_order(message))[0]
+
+    async def post_in_order(
+        self, message: OutboxMessage, begun: OutboxRow | None = None, following: OutboxMessage | None = None
+    ) -> tuple[PostId, OutboxRow | None]:
+        """As `post`, for one of several messages to a channel, which costs a write of the journal less each.
+
+        With the confirmation of this one `following` is begun. Returns its row, for its own call as `begun`; None where
+        that was not to be.
+        """
         now = self.clock.now_ms()
         # Before the request, so that a crash during it leaves a row that says "may exist".
-        row = await self.store.outbox.begin_sending(row_of(message, self.account, self.bot_id, now), now)
-        return _post_known(row) or await self._request(row, post_of(message, row))
+        row = begun or await self.store.outbox.begin_sending(row_of(message, self.account, self.bot_id, now), now)
+        if (post_id := _post_known(row)) is not None:
+            return post_id, None
+        return await self._request(row, post_of(message, row), following)
 
     async def post_until_done(self, message: OutboxMessage) -> PostId:
         """As `post`, for as long as it takes: a server that is away only delays an answer. Ends by cancellation."""
@@ -265,10 +277,12 @@ class Delivery:
             new = evolve(new, channel_id=await self._open_direct_channel(row))
         # As in `post`.
         post_id = await self._change_state(row.id, self.store.outbox.mark_sending(row.id, self.clock.now_ms()))
-        return post_id or await self._request(row, new)
+        return post_id or (await self._request(row, new))[0]
 
-    async def _request(self, row: OutboxRow, new: NewPost) -> PostId:
-        """Send a post whose row says so already; `row` is as it was before."""
+    async def _request(
+        self, row: OutboxRow, new: NewPost, following: OutboxMessage | None = None
+    ) -> tuple[PostId, OutboxRow | None]:
+        """Send a post whose row says so already; `row` is as it was before. Returns as `post_in_order`."""
         # Under load, answers come before drafts, which only announce them.
         lane = Lane.CREATE if row.kind is OutboxKind.DRAFT else Lane.FINAL
         # An earlier request of this row may have been applied: the post is looked for before it is created.
@@ -283,12 +297,23 @@ class Delivery:
         except PayloadError as failure:
             problem = MattermostUnavailable(str(failure), ambiguous=True)  # it did answer, so the post may exist
         else:
-            earlier = await self.store.outbox.confirm(row.id, post.id, self.clock.now_ms())
+            earlier, begun = await self._confirm(row.id, post.id, following)
             if earlier not in (None, post.id):
                 # The event of an earlier request's post was quicker: that post stays, this one is a duplicate.
                 await self.delete_quietly(post.id)
-            return earlier or post.id
-        return await self._record_failure(row, in_doubt, problem)
+            return earlier or post.id, begun
+        return await self._record_failure(row, in_doubt, problem), None
+
+    async def _confirm(
+        self, outbox_id: OutboxId, post_id: PostId, following: OutboxMessage | None
+    ) -> tuple[PostId | None, OutboxRow | None]:
+        """Confirm a row, and begin that of `following`; returns what `Outbox.confirm_and_begin` does."""
+        outbox, now = self.store.outbox, self.clock.now_ms()
+        if following is None:
+            return await outbox.confirm(outbox_id, post_id, now), None
+        return await outbox.confirm_and_begin(
+            outbox_id, post_id, row_of(following, self.account, self.bot_id, now), now
+        )
 
     async def _record_failure(
         self, row: OutboxRow, in_doubt: bool, problem: MattermostRejected | MattermostUnavailable

@@ -9,7 +9,7 @@ takes neither has a problem of its own, and the post waits for its end.
 from attrs import evolve
 
 from oc_trio.classes import frozen
-from oc_trio.core.ledger import OutboxKind, Outcome, delivered, failed
+from oc_trio.core.ledger import OutboxKind, OutboxRow, Outcome, delivered, failed
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import OutboxId, PostId
 from oc_trio.mattermost.post_creator import WAS_DELETED
@@ -27,10 +27,13 @@ _ABOUT_BOT = (401, 403, 404)
 
 @frozen
 class Delivered:
-    """The post in the channel; `problem` says why it is the fallback notice."""
+    """The post in the channel; `problem` says why it is the fallback notice. `begun` is the row of the message that
+    follows, where it was begun with this one's confirmation.
+    """
 
     post_id: PostId
     problem: str = ""
+    begun: OutboxRow | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -55,28 +58,41 @@ def original_of(name: OutboxId) -> OutboxId | None:
     return OutboxId(name.removeprefix(FALLBACK_PREFIX)) if name.startswith(FALLBACK_PREFIX) else None
 
 
-async def send_with_fallback(delivery: Delivery, message: OutboxMessage, subject: str = MESSAGE) -> Delivered:
+async def send_with_fallback(
+    delivery: Delivery,
+    message: OutboxMessage,
+    subject: str = MESSAGE,
+    *,
+    begun: OutboxRow | None = None,
+    following: OutboxMessage | None = None,
+    is_repeated: bool = True,
+) -> Delivered:
     """Deliver `message` for as long as it takes, or a notice in its place; the same after a restart as before.
 
+    `begun` and `following` are as in `Delivery.post_in_order`. `is_repeated`: an earlier call may have posted a notice.
     Raises MattermostRejected where neither can be posted.
     """
     fallback, state = _fallback_of(message, subject), delivery.retry_state(message.id)
-    may_exist = await delivery.exists(fallback.id)
+    may_exist = is_repeated and await delivery.exists(fallback.id)
     fallback_post = await delivery.confirmed_post(fallback.id) if may_exist else None
     # Not `retrying`: the post and its notice take turns, and right after the notice the post is tried without a pause.
     while True:
         problem: MattermostRejected | MattermostUnavailable
         try:
-            post_id = await delivery.post(message)
+            if message.channel_id:
+                post_id, begun = await delivery.post_in_order(message, begun, following)
+            else:
+                post_id = await delivery.post(message)
         except (MattermostRejected, MattermostUnavailable) as failure:
-            problem = failure
+            # The next try reads the row again.
+            problem, begun = failure, None
         else:
             if fallback_post is not None:
                 # The post went through after all; beside it the notice would be wrong.
                 await delivery.delete_quietly(fallback_post)
             elif may_exist:
                 await delivery.retract(fallback.id)
-            return Delivered(post_id)
+            return Delivered(post_id, begun=begun)
         if isinstance(problem, MattermostRejected):
             return await _on_refusal(delivery, message, fallback, problem)
         state.failed(problem)

@@ -140,8 +140,12 @@ async def deliver_result(
             posts.append(PostId(result.edit))
             # Before the other posts: while those are delivered, a late edit may already land.
             await final_written(PostId(result.edit), result.texts[0])
-        for message in _messages(result, target, is_edited=is_edited):
-            sent = await send_with_fallback(delivery, message, ANSWER)
+        messages, begun = _messages(result, target, is_edited=is_edited), None
+        for message, following in zip(messages, (*messages[1:], None)):
+            sent = await send_with_fallback(
+                delivery, message, ANSWER, begun=begun, following=following, is_repeated=is_repeated
+            )
+            begun = sent.begun
             posts.append(sent.post_id)
             if sent.problem:
                 # The following parts make no sense without this one.

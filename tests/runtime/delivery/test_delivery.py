@@ -3,7 +3,7 @@
 import itertools
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -94,11 +94,16 @@ class FakeServer:
 
 
 @pytest.fixture
-async def store() -> AsyncGenerator[Store, None]:
+def connection() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+async def store(connection: sqlite3.Connection) -> AsyncGenerator[Store, None]:
     async with open_store(connection) as opened:
         yield opened
-    connection.close()
 
 
 @pytest.fixture
@@ -189,6 +194,30 @@ async def test_drafts_give_way_to_final_words(
     """Under a rate limit an answer goes before a preview."""
     await delivery.post(message(kind=kind))
     assert server.calls == [f"create 'hello' {lane}"]
+
+
+@no_time
+async def test_messages_in_order_share_their_writes(
+    delivery: Delivery, server: FakeServer, connection: sqlite3.Connection
+) -> None:
+    """Each is in flight before its request, and the one before is confirmed: the two are one write to the journal."""
+    messages = [message(f"turn.{number}") for number in range(3)]
+    states: list[str] = []
+    statements: list[str] = []
+
+    async def look(_key: str) -> None:
+        await trio.lowlevel.checkpoint()
+        states.append(" ".join(state for (state,) in connection.execute("SELECT state FROM outbox ORDER BY id")))
+
+    server.hook = look
+    connection.set_trace_callback(statements.append)
+    begun: OutboxRow | None = None
+    for sent, following in zip(messages, [*messages[1:], None]):
+        _, begun = await delivery.post_in_order(sent, begun, following)
+    connection.set_trace_callback(None)
+    assert states == ["sending", "confirmed sending", "confirmed confirmed sending"]
+    assert statements.count("COMMIT") == len(messages) + 1
+    assert server.calls == ["create 'hello' FINAL"] * 3
 
 
 # failures

@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.chunking import SERVER_LIMIT
 from oc_trio.core.final_plan import EditInPlace, FreshPosts, NoPost
-from oc_trio.core.ledger import ObligationState, OutboxKind, Outcome
+from oc_trio.core.ledger import ObligationState, OutboxKind, OutboxRow, Outcome
 from oc_trio.core.turn_events import Media
 from oc_trio.errors import MattermostRejected, MattermostUnavailable
 from oc_trio.ids import ChannelId, OutboxId, PostId, TurnId
@@ -33,6 +33,11 @@ class Out:
     log: list[str] = field(factory=list)
     messages: list[OutboxMessage] = field(factory=list)
     settled: list[tuple[PostId, str]] = field(factory=list)
+
+    async def post_in_order(
+        self, message: OutboxMessage, _begun: OutboxRow | None, _following: OutboxMessage | None
+    ) -> tuple[PostId, OutboxRow | None]:
+        return await self.post(message), None
 
     async def post(self, message: OutboxMessage) -> PostId:
         await trio.lowlevel.checkpoint()
