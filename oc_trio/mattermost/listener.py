@@ -29,7 +29,7 @@ from oc_trio.core.connection import (
     Woke,
     step,
 )
-from oc_trio.core.events import Event, EventFrame, Frame, Posted, Unhandled
+from oc_trio.core.events import Event, EventFrame, Frame, Posted, PostEdited, Unhandled
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostError, MattermostRejected, MattermostUnavailable, PayloadError
 from oc_trio.mattermost.client import Api
@@ -234,11 +234,14 @@ class _Connection:
                 await self._handle_all([frame, *_waiting(events_recv, MAX_TOGETHER - 1)])
 
     async def _handle_all(self, frames: list[Frame]) -> None:
-        """Handle frames in order; posts in a row are handed on together, so that they cost one write to the journal."""
+        """Handle frames in order; posts in a row are handed on together, so that they cost one write to the journal.
+
+        Edits may be among them: while answers grow, most events are those of our own.
+        """
         posts: list[Event] = []
         link = self.owner.link
         for frame in frames:
-            if isinstance(frame, EventFrame) and isinstance(frame.event, Posted):
+            if isinstance(frame, EventFrame) and isinstance(frame.event, Posted | PostEdited):
                 after, intents = step(link, input_from_frame(frame))
                 # Gathered is only what changes nothing but the number: a gap or a greeting has to be dealt with first.
                 if intents == _ADMIT:

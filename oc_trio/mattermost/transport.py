@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -82,12 +83,16 @@ class MattermostServer:
         extensions: Mapping[str, Any] = MappingProxyType({}),
     ) -> httpx.Request:
         """A request for `/api/v4` + `path`. Raises httpx.InvalidURL."""
-        url = httpx.URL(f"{self.base_url}/api/v4{path}")
+        url = _url(f"{self.base_url}/api/v4{path}")
         raw = [(b"Host", url.netloc), *_HEADERS]
         raw += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         if isinstance(content, bytes):
             raw.append((b"Content-Length", b"%d" % len(content)))
         return httpx.Request(method, url, content=content, params=params, headers=raw, extensions=dict(extensions))
+
+
+# Posts are made at one address, again and again.
+_url = lru_cache(maxsize=64)(httpx.URL)
 
 
 @asynccontextmanager

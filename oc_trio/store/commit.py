@@ -58,22 +58,36 @@ def _run_one(driver: Driver, work: Callable[[Tx], Any], fence: Fence | None, che
 
 
 def _commit(driver: Driver, works: Sequence[Callable[[Tx], Any]], fences: Sequence[Fence | None]) -> list[Outcome[Any]]:
+    # At first without savepoints, of which two statements per work are more than many a work has itself: nearly always
+    # none fails. Where one does, the whole transaction is rolled back.
+    results = _run_all(driver, works, fences, nested=False)
+    if isinstance(results[-1], Error):
+        driver.rollback()
+        if len(works) == 1:
+            return results
+        results = _run_all(driver, works, fences, nested=True)
+    driver.commit()
+    return results
+
+
+def _run_all(
+    driver: Driver, works: Sequence[Callable[[Tx], Any]], fences: Sequence[Fence | None], *, nested: bool
+) -> list[Outcome[Any]]:
+    """Begin a transaction and run the works; without savepoints (`nested`) up to the first that fails."""
     driver.begin()
     check = FenceCheck(driver, fences)
-    # A single work needs no savepoint: if it fails, the whole transaction is rolled back.
-    nested = len(works) > 1
-    results = [_run_one(driver, work, fence, check, nested) for work, fence in zip(works, fences, strict=True)]
-    if len(works) == 1 and isinstance(results[0], Error):
-        driver.rollback()
-    else:
-        driver.commit()
+    results: list[Outcome[Any]] = []
+    for work, fence in zip(works, fences, strict=True):
+        results.append(_run_one(driver, work, fence, check, nested))
+        if not nested and isinstance(results[-1], Error):
+            break
     return results
 
 
 def commit_together(
     driver: Driver, works: Sequence[Callable[[Tx], Any]], fences: Sequence[Fence | None] | None = None
 ) -> list[Outcome[Any]]:
-    """Runs several works in one commit, in order; one that fails is undone alone, by its savepoint.
+    """Runs several works in one commit, in order; one that fails is undone alone: all are run again with savepoints.
 
     `fences` has one for each work, None where it needs none. If the connection or the commit fails, nothing is kept and
     each work gets the StoreError.

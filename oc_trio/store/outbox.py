@@ -1,13 +1,16 @@
 """The outbox: one row per outgoing post, moved only as `core.ledger.OUTBOX_MOVES` allows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from oc_trio.classes import frozen
+from oc_trio.core.events import Post
 from oc_trio.core.ledger import OUTBOX_MOVES, OutboxKind, OutboxRow, OutboxState
+from oc_trio.core.post_marker import marker_key
 from oc_trio.errors import StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, TurnId
 from oc_trio.store.engine import Engine, Row, Tx
 from oc_trio.store.notices import note_post
+from oc_trio.store.watermarks import advance
 
 SELECT = (
     "SELECT id, account, channel_id, root_id, kind, body, pending_post_id, created_at, turn, seq, to_user, state,"
@@ -96,8 +99,10 @@ def _mark_dead(tx: Tx, outbox: OutboxId, error: str, at: int) -> bool:
     return _move(tx, outbox, OutboxState.DEAD, "error = ?, ended_at = ?", error, at)
 
 
-def _confirm_by_pending_id(tx: Tx, account: AccountId, pending: str, post: PostId, at: int) -> OutboxRow | None:
-    row = tx.one(SELECT + " WHERE account = ? AND pending_post_id = ?", account, pending)
+def _acknowledge(tx: Tx, account: AccountId, post: Post, at: int) -> OutboxRow | None:
+    # Live events carry the pending id; over REST there is only the marker.
+    name, value = ("pending_post_id", post.pending_post_id) if post.pending_post_id else ("id", marker_key(post.props))
+    row = tx.one(f"{SELECT} WHERE account = ? AND {name} = ?", account, value) if value else None
     item = outbox_of(row) if row else None
     # A dead one stays dead: it was given up for good, and its post, which came too late, is the caller's to remove.
     if item is None or item.state in (OutboxState.CONFIRMED, OutboxState.DEAD):
@@ -105,8 +110,20 @@ def _confirm_by_pending_id(tx: Tx, account: AccountId, pending: str, post: PostI
     if item.state is OutboxState.QUEUED:
         # It was requeued because no response came, but the server had created the post.
         _mark_sending(tx, item.id, at)
-    _confirm(tx, item.id, post, at)
+    _confirm(tx, item.id, post.id, at)
     return outbox_of(tx.all(SELECT + " WHERE id = ?", item.id)[0])
+
+
+def _acknowledge_all(
+    tx: Tx, account: AccountId, posts: Sequence[Post], at: int, are_read: bool
+) -> tuple[OutboxRow | None, ...]:
+    if are_read:
+        newest: dict[ChannelId, Post] = {}
+        for post in sorted(posts, key=lambda post: (post.create_at, post.id)):
+            newest[post.channel_id] = post
+        for channel_id, post in newest.items():
+            advance(tx, account, channel_id, post.id, post.create_at)
+    return tuple(_acknowledge(tx, account, post, at) for post in posts)
 
 
 @frozen
@@ -151,14 +168,15 @@ class Outbox:
         """Never send this row again: it was refused, or nobody wants it any more. `error` says which."""
         return await self._engine.run(lambda tx: _mark_dead(tx, outbox, error, at))
 
-    async def confirm_by_pending_id(
-        self, account: AccountId, pending_post_id: str, post: PostId, at: int
-    ) -> OutboxRow | None:
-        """Confirms the row of a post that came back over the websocket, even if it was requeued meanwhile.
+    async def acknowledge(
+        self, account: AccountId, posts: Sequence[Post], at: int, *, are_read: bool = False
+    ) -> tuple[OutboxRow | None, ...]:
+        """Confirms the rows of posts that came back by event or catch-up, even if they were requeued meanwhile.
 
-        Returns the row as it is now, None if no row has this `pending_post_id`.
+        Returns the row of each as it is now, None for one that no row is of. `are_read`: the watermarks of their
+        channels advance to them, in the same transaction.
         """
-        return await self._engine.run(lambda tx: _confirm_by_pending_id(tx, account, pending_post_id, post, at))
+        return await self._engine.run(lambda tx: _acknowledge_all(tx, account, posts, at, are_read))
 
     async def set_channel(self, outbox: OutboxId, channel: ChannelId) -> None:
         """Sets the direct channel of `to_user`, once it is known."""

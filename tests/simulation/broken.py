@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -195,11 +195,11 @@ _WAITING: "WeakKeyDictionary[Engine, dict[OutboxId, tuple[tuple[ObligationId, ..
 class LeavesSecondPost(Outbox):
     """Our own posts, as events show them, confirm their rows; that one of them exists twice is not reported."""
 
-    async def confirm_by_pending_id(
-        self, account: AccountId, pending_post_id: str, post: PostId, at: int
-    ) -> OutboxRow | None:
-        await super().confirm_by_pending_id(account, pending_post_id, post, at)
-        return None
+    async def acknowledge(
+        self, account: AccountId, posts: Sequence[Post], at: int, *, are_read: bool = False
+    ) -> tuple[OutboxRow | None, ...]:
+        await super().acknowledge(account, posts, at, are_read=are_read)
+        return (None,) * len(posts)
 
 
 class ForgetsUploads(Turns):

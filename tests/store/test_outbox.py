@@ -1,14 +1,23 @@
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from oc_trio.core.events import Post
 from oc_trio.core.ledger import OUTBOX_MOVES, OutboxState
+from oc_trio.core.post_marker import KEY, MARKER
 from oc_trio.errors import StoreError
-from oc_trio.ids import OutboxId, TurnId
+from oc_trio.ids import OutboxId, TurnId, UserId
 from oc_trio.store.store import Store
-from tests.store.rows import ACCOUNT, LAB, OTHER, outgoing, post
+from tests.store.rows import ACCOUNT, LAB, OTHER, TOWN, outgoing, post
 
 O1 = OutboxId("o1")
+
+
+def own_post(name: str, pending: str = "", *, key: str = "", **particulars: Any) -> Post:
+    props = {MARKER: {KEY: key}} if key else {}
+    given = {"channel_id": TOWN, "user_id": UserId("bot"), "message": "hi", **particulars}
+    return Post(post(name), **given, pending_post_id=pending, props=props)
 
 
 async def confirm(store: Store) -> bool:
@@ -136,7 +145,7 @@ async def test_the_echo_is_a_receipt(store: Store, start: OutboxState) -> None:
     """An echo confirms whatever has not ended, even a row that was queued again meanwhile."""
     await put_in(store, start)
 
-    row = await store.outbox.confirm_by_pending_id(ACCOUNT, "pending-o1", post("a1"), 30)
+    [row] = await store.outbox.acknowledge(ACCOUNT, [own_post("a1", "pending-o1")], 30)
 
     assert row is not None
     assert row == await store.outbox.get(O1)
@@ -146,7 +155,23 @@ async def test_the_echo_is_a_receipt(store: Store, start: OutboxState) -> None:
 
 async def test_an_echo_of_somebody_else_is_no_receipt(store: Store) -> None:
     """Another program may post with the same bot's token."""
-    assert await store.outbox.confirm_by_pending_id(ACCOUNT, "unknown", post("a1"), 30) is None
+    assert await store.outbox.acknowledge(ACCOUNT, [own_post("a1", "unknown")], 30) == (None,)
+
+
+async def test_echoes_that_come_together(store: Store) -> None:
+    """Each confirms its own row, by its marker where it has no pending id, and their channels are read up to them."""
+    await store.outbox.put([outgoing("o1"), outgoing("o2"), outgoing("o3", account=OTHER)])
+    posts = [
+        own_post("a2", "pending-o1", create_at=20),
+        own_post("a1", key="o2", create_at=10),
+        own_post("a3", key="o3", create_at=15, channel_id=LAB),
+        own_post("a4"),
+    ]
+    rows = await store.outbox.acknowledge(ACCOUNT, posts, 30, are_read=True)
+    assert [row and row.post_id for row in rows] == ["a2", "a1", None, None]
+    marks = await store.watermarks.all(ACCOUNT)
+    assert [(mark.channel_id, mark.post_id, mark.create_at) for mark in marks] == [(LAB, "a3", 15), (TOWN, "a2", 20)]
+    assert await store.outbox.acknowledge(ACCOUNT, posts[:2], 40) == rows[:2]
 
 
 async def test_a_row_for_a_person_is_addressed_later(store: Store) -> None:

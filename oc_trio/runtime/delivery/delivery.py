@@ -4,7 +4,7 @@ Owns the states of outbox rows and the retries with one idempotency key. Text an
 message's id is its sender's choice: the same id always means the same post, before and after a restart.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
 from functools import partial
 
@@ -16,7 +16,6 @@ from oc_trio.core.backoff import RetryPolicy
 from oc_trio.core.entities import NewPost
 from oc_trio.core.events import Post
 from oc_trio.core.ledger import OutboxKind, OutboxRow, OutboxState
-from oc_trio.core.post_marker import marker_key
 from oc_trio.core.ratelimit import Lane
 from oc_trio.errors import MattermostRejected, MattermostUnavailable, PayloadError, StoreError
 from oc_trio.ids import AccountId, ChannelId, OutboxId, PostId, UserId
@@ -94,9 +93,6 @@ class Delivery:
         """Post `message`, once in all. Raises MattermostUnavailable (the row waits; call again), MattermostRejected
         (the row is dead).
         """
-        if not message.channel_id:
-            row = await self._row(message)
-            return await self._send(row, post_of(message, row))
         return (await self.post_in_order(message))[0]
 
     async def post_in_order(
@@ -107,6 +103,9 @@ class Delivery:
         With the confirmation of this one `following` is begun. Returns its row, for its own call as `begun`; None where
         that was not to be.
         """
+        if not message.channel_id:
+            row = await self._row(message)
+            return await self._send(row, post_of(message, row)), None
         now = self.clock.now_ms()
         # Before the request, so that a crash during it leaves a row that says "may exist".
         row = begun or await self.store.outbox.begin_sending(row_of(message, self.account, self.bot_id, now), now)
@@ -221,27 +220,18 @@ class Delivery:
         return await self.store.outbox.get(outbox_id) is not None
 
     async def acknowledge(self, post: Post) -> Receipt:
-        """Confirm the row of a post of ours that came back by event or catch-up, whatever became of the request's
+        """Confirm the row of a post by our bot's user that came back by catch-up, whatever became of the request's
         answer.
-
-        Live events carry the pending id; over REST there is only the marker.
         """
-        # Other clients' posts have a pending id as well; none of our rows has theirs.
-        key = post.pending_post_id
-        if not key:
-            row = await self.store.outbox.get(OutboxId(marker_key(post.props)))
-            key = row.pending_post_id if row is not None and row.account == self.account else ""
-        row = (
-            await self.store.outbox.confirm_by_pending_id(self.account, key, post.id, self.clock.now_ms())
-            if key
-            else None
-        )
-        if row is None:
-            return Receipt.NOT_SENT
-        if row.state is OutboxState.DEAD:
-            # Deleted before we knew of it: then this is the event of that very post, and no duplicate.
-            return Receipt.SENT if WAS_DELETED in row.error else Receipt.SENT_TWICE
-        return Receipt.SENT if row.post_id in (None, post.id) else Receipt.SENT_TWICE
+        [row] = await self.store.outbox.acknowledge(self.account, (post,), self.clock.now_ms())
+        return _receipt_of(post, row)
+
+    async def acknowledge_read(self, posts: Sequence[Post]) -> tuple[Receipt, ...]:
+        """As `acknowledge`, for posts that came by event: in one transaction, which also advances their channels'
+        watermarks. Catch-up must not read them again and again.
+        """
+        rows = await self.store.outbox.acknowledge(self.account, posts, self.clock.now_ms(), are_read=True)
+        return tuple(map(_receipt_of, posts, rows))
 
     async def _row(self, message: OutboxMessage) -> OutboxRow:
         row = await self.store.outbox.get(message.id)
@@ -387,6 +377,16 @@ class Delivery:
                 raise MattermostRejected(message, status=500, code=problem.code)
 
         await retrying(write_once, state, give_up)
+
+
+def _receipt_of(post: Post, row: OutboxRow | None) -> Receipt:
+    # Other clients' posts have a pending id as well; none of our rows has theirs.
+    if row is None:
+        return Receipt.NOT_SENT
+    if row.state is OutboxState.DEAD:
+        # Deleted before we knew of it: then this is the event of that very post, and no duplicate.
+        return Receipt.SENT if WAS_DELETED in row.error else Receipt.SENT_TWICE
+    return Receipt.SENT if row.post_id in (None, post.id) else Receipt.SENT_TWICE
 
 
 def _post_known(row: OutboxRow) -> PostId | None:

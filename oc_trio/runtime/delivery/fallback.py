@@ -79,10 +79,7 @@ async def send_with_fallback(
     while True:
         problem: MattermostRejected | MattermostUnavailable
         try:
-            if message.channel_id:
-                post_id, begun = await delivery.post_in_order(message, begun, following)
-            else:
-                post_id = await delivery.post(message)
+            post_id, begun = await delivery.post_in_order(message, begun, following)
         except (MattermostRejected, MattermostUnavailable) as failure:
             # The next try reads the row again.
             problem, begun = failure, None

@@ -5,6 +5,7 @@ Raises MattermostError where the server can't give a fact: the listener then rec
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import assert_never
 
 import trio
@@ -34,7 +35,7 @@ from oc_trio.ids import ChannelId, SessionKey
 from oc_trio.runtime.conversation.cancel_reason import CancelReason
 from oc_trio.runtime.conversation.dispatcher import Dispatcher
 from oc_trio.runtime.inbound.admission import AdmissionPipeline
-from oc_trio.runtime.inbound.event_tries import EventTries
+from oc_trio.runtime.inbound.event_tries import PASSING, EventTries
 from oc_trio.runtime.inbound.post_handler import PostHandler
 from oc_trio.runtime.inbound.reactions import note_reaction
 from oc_trio.runtime.services import AccountServices
@@ -70,18 +71,46 @@ class EventHandler:
 
     async def on_events(self, events: Sequence[Event]) -> None:
         """Handle events that came together, in order, as `on_event` does each; posts in a row that don't address the
-        bot are recorded together.
+        bot are recorded together, and so are our own.
         """
         at, most = 0, 0
         while at < len(events):
             if count := await self.posts.record_unaddressed(_posts(events[at:]), Source.LIVE):
                 self.services.health.update(self.services.account, last_event_at=self.services.clock.now_ms())
             at, most = at + count, max(most, count)
-            if at < len(events):
+            if at < len(events) and (count := await self._record_own(events[at:])):
+                at += count
+            elif at < len(events):
                 await self.on_event(events[at])
                 at += 1
         if most >= BUSY:
             await trio.sleep(GATHER_SECONDS)
+
+    async def _record_own(self, events: Sequence[Event]) -> int:
+        """How many of the first `events` were of our own posts, and handled together, since a long answer makes several
+        posts; edits may be among them. 0 without a new post, and after a defect: each is then handled by itself.
+        """
+        own = [*takewhile(self._is_own, events)]
+        posts = [event.post for event in own if isinstance(event, Posted)]
+
+        async def handle() -> None:
+            for event in own:
+                self._note(event)
+                if isinstance(event, PostEdited):
+                    await self.posts.on_edited(event.post)
+            await self.posts.on_own_posted(posts)
+
+        about = {"kind": Posted.__name__, "posts": len(posts)}
+        boundary = self.services.boundary
+        if not posts or await boundary.contain(handle, "event", about, passing=PASSING, will_retry=True):
+            return 0
+        return len(own)
+
+    def _is_own(self, event: Event) -> bool:
+        """Whether an event is of a post by our bot's user that no other gateway has made, as far as one can see."""
+        if not isinstance(event, Posted | PostEdited) or event.post.user_id != self.services.user.id:
+            return False
+        return not self.services.second_gateway.is_anothers(event.post)
 
     async def on_event(self, event: Event) -> None:
         """Handle one event. Raises MattermostError, StoreError; a defect is logged and ends with this event."""
@@ -100,11 +129,7 @@ class EventHandler:
 
     async def _handle(self, event: Event) -> None:
         services = self.services
-        # Before the event is handled, so that no decision is made with a name or membership that it has just made
-        # stale.
-        services.directory.note(event)
-        self.on_each(event)
-        services.health.update(services.account, last_event_at=services.clock.now_ms())
+        self._note(event)
         match event:
             case Posted():
                 await self.posts.on_posted(event.post, event.channel_type, Source.LIVE)
@@ -124,6 +149,15 @@ class EventHandler:
                 await self._membership(event)
             case _:
                 assert_never(event)
+
+    def _note(self, event: Event) -> None:
+        """Before an event is handled, so that no decision is made with a name or membership that it has just made
+        stale.
+        """
+        services = self.services
+        services.directory.note(event)
+        self.on_each(event)
+        services.health.update(services.account, last_event_at=services.clock.now_ms())
 
     async def _membership(
         self, event: MemberAdded | MemberRemoved | TeamLeft | ChannelAppeared | ChannelArchived

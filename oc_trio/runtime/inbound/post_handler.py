@@ -199,8 +199,15 @@ class PostHandler:
         if alarm.is_anothers(post):
             alarm.examine(post, is_sent=False, is_live=is_live)
             return
-        receipt = await self.services.delivery.acknowledge(post)
-        alarm.examine(post, is_sent=receipt is not Receipt.NOT_SENT, is_live=is_live)
+        self._examine(post, await self.services.delivery.acknowledge(post), is_live=is_live)
+
+    async def on_own_posted(self, posts: Sequence[Post]) -> None:
+        """As `on_posted` with events of our own posts, in one transaction."""
+        for post, receipt in zip(posts, await self.services.delivery.acknowledge_read(posts)):
+            self._examine(post, receipt, is_live=True)
+
+    def _examine(self, post: Post, receipt: Receipt, *, is_live: bool) -> None:
+        self.services.second_gateway.examine(post, is_sent=receipt is not Receipt.NOT_SENT, is_live=is_live)
         if receipt is Receipt.SENT_TWICE:
             log.warning("a held-up request made a post twice; removing the second", post=post.id)
             remove = partial(self.services.delivery.delete_quietly, post.id)

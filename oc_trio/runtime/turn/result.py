@@ -7,7 +7,8 @@ post has an outbox id of its own, and an edit to the same text shows people no d
 import json
 from collections.abc import Awaitable, Callable
 
-from attrs import asdict, evolve
+import msgspec
+from attrs import evolve
 
 from oc_trio.classes import frozen
 from oc_trio.core.chunking import SERVER_LIMIT
@@ -54,7 +55,7 @@ class TurnResult:
     rest: str = ""
 
     def to_json(self) -> str:
-        return json.dumps({**asdict(self), "state": self.state.value}, ensure_ascii=False, separators=(",", ":"))
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "TurnResult":

@@ -119,6 +119,30 @@ async def test_under_a_flood_the_next_posts_are_gathered(harness: Harness) -> No
     assert counts == [1, 30, 2, 1, 1]
 
 
+async def test_our_own_posts_are_recorded_together(harness: Harness) -> None:
+    """Those that come together, with edits among them, are one transaction: their rows are confirmed, and the channel
+    is read up to the last.
+    """
+    harness.script = [Say("yes")]
+    await harness.start()
+    harness.say("good morning")
+    await harness.settled()
+    harness.faults.latency = 0.01
+    statements: list[str] = []
+    harness.journal.set_trace_callback(statements.append)
+    # Bob is asked for first, and the others wait behind his post.
+    harness.say("hello", by=harness.bob)
+    bot = harness.world.users.get(harness.bot.id)
+    posts = [harness.say(f"mine {number}", by=bot) for number in range(3)]
+    harness.edit(posts[0], "mine, edited")
+    posts.append(harness.say("mine, too", by=bot))
+    await harness.settled()
+    harness.journal.set_trace_callback(None)
+    [mark] = [mark for mark in await harness.store.watermarks.all(ACCOUNT) if mark.channel_id == posts[-1].channel_id]
+    assert mark.post_id == posts[-1].id
+    assert sum(sql.startswith("INSERT INTO watermarks") for sql in statements) == 2
+
+
 async def test_a_hundred_missed_posts_are_recorded_together(harness: Harness) -> None:
     """Catch-up records those that are not for the bot together, and answers those that are."""
     harness.script = [Say("yes")]
