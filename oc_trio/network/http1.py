@@ -16,7 +16,7 @@ from attrs import field
 
 from oc_trio.classes import define
 from oc_trio.network.http_body import Body, body_of
-from oc_trio.network.stream import QUIET_PAUSES, READ_BYTES, PacedStream
+from oc_trio.network.stream import QUIET_SECONDS, READ_BYTES, PacedStream
 
 BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -103,7 +103,7 @@ class ClientConnection:
             while size < READ_BYTES and not network.has_last_words(piece):
                 if (now := trio.current_time()) + pause >= until:
                     break
-                scope.deadline = min(until, now + QUIET_PAUSES * pause)
+                scope.deadline = min(until, now + QUIET_SECONDS)
                 if (piece := await self._read_piece(seconds)) is None:
                     break
                 pieces.append(piece)
