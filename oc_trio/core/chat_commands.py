@@ -147,7 +147,10 @@ def parse_command(text: str, bot_names: tuple[str, ...] = ()) -> ChatCommand | N
 def without_mentions(text: str, bot_names: tuple[str, ...]) -> str:
     """`text` without white space and mentions of the bot at both ends."""
     text = text.strip()
-    for name in bot_names if "@" in text else ():
+    lower = text.lower() if "@" in text else ""
+    for name in bot_names:
+        if f"@{name.lower()}" not in lower:
+            continue
         # A longer name that begins with ours (`@bot2`, `@bot.test`) is somebody else's; a mark at a sentence's end is
         # no name.
         mention = rf"@{re.escape(name)}(?![\w.-]*\w)"

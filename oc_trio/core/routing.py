@@ -124,6 +124,8 @@ def reply_root(kind: ChatKind, rules: RoutingRules, *, post_id: str, root_id: st
 
 def choose_binding(chat: Chat, user: UserId, bindings: tuple[Binding, ...], *, account: AccountId) -> Binding | None:
     """The most specific matching binding (peer, any peer, team, account, everything); of equals, the first."""
+    if not bindings:
+        return None
     # Bindings name the person of a direct channel, since its id says nothing to an operator.
     peer = str(user) if chat.kind is ChatKind.DIRECT else str(chat.channel_id)
     matching = [binding for binding in bindings if _matches(binding, chat, peer, account)]

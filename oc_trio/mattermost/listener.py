@@ -38,7 +38,7 @@ from oc_trio.mattermost.connection_inputs import input_from_error, input_from_fr
 from oc_trio.mattermost.socket import OpenStream, Socket, open_socket, open_tcp_stream
 from oc_trio.telemetry.log import get_logger
 
-BUFFER = 4096  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
+BUFFER = 8192  # events read but not handled yet; one more closes the socket, and catch-up reads what was missed
 MAX_TOGETHER = 1000  # posts that are handed on at once; an event behind them waits for them
 # The server pings every 60 s and gives a silent connection 100 s (tests/contract/README.md); with an action of our own
 # a dead one is noticed after 40 s.
