@@ -237,7 +237,7 @@ class PacedStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._is_paced:
-            return await self.stream.receive_some(max_bytes)
+            return await self._receive(max_bytes)
         most = max_bytes or READ_BYTES
         data: bytes | bytearray | None = None
         if (due := self._next_read(self.pacer.pause)) > trio.current_time():
@@ -246,7 +246,7 @@ class PacedStream(trio.abc.Stream):
             # two more passes of its loop.
             data = self.read_at_once(most)
         if data is None:
-            data = await self.stream.receive_some(most)
+            data = await self._receive(most)
         self.note_read(len(data) >= most)
         return data
 
@@ -256,18 +256,20 @@ class PacedStream(trio.abc.Stream):
         It returns before where a stalled stream, a failure or the caller's deadline would hold up what has come, and
         where that may be the end: `may_end` gets how many bytes that is, and the last of them.
         """
-        if self._failure is not None:
-            raise self._failure
         pieces = _Pieces(self, may_end, self.gathering, trio.current_effective_deadline())
         if (due := self._next_read(self.pacer.pause_of_all)) > trio.current_time():
             await self.pacer.wait(pieces, due)
-        if not pieces.read and self._failure is None:
-            data = await self.stream.receive_some(READ_BYTES)
+        if not pieces.read:
+            data = await self._receive(READ_BYTES)
             if (again := pieces.add(data, trio.current_time())) is not None:
                 await self.pacer.wait(pieces, again)
-        if not pieces.read and self._failure is not None:
-            raise self._failure
         return b"".join(pieces.read)
+
+    async def _receive(self, max_bytes: int | None) -> bytes | bytearray:
+        # Also where reads are not gathered any more: the kernel has told of the failure, and would now tell of an end.
+        if self._failure is not None:
+            raise self._failure
+        return await self.stream.receive_some(max_bytes)
 
     def _next_read(self, pause: float) -> float:
         # A model that is so fast would be slowed down by whole pauses; without any it would keep others waiting.

@@ -245,12 +245,14 @@ async def test_an_answer_may_hold_what_looks_like_its_end(autojump_clock: trio.t
     assert connection.can_be_reused()
 
 
-async def test_what_came_before_a_reset_is_read_first(autojump_clock: trio.testing.MockClock) -> None:
-    """Also where it comes while a piece is held back; then the answer has failed."""
-    async with answer(ReadPacer(live=1000)) as (connection, server):
+@pytest.mark.parametrize("others", [1000, 1])
+async def test_what_came_before_a_reset_is_read_first(autojump_clock: trio.testing.MockClock, others: int) -> None:
+    """Also where it comes while a piece is held back; then the answer has failed, also once few are left."""
+    pacer = ReadPacer(live=1000)
+    async with answer(pacer, b"HTTP/1.1 200 OK\r\n\r\n") as (connection, server):
 
         async def reset() -> None:
-            await server.send_all(b"1\r\nt\r\n")
+            await server.send_all(b"t")
             await trio.sleep(0.3)
             await connection.stream.send_all(b"unread")
             await server.aclose()
@@ -258,6 +260,7 @@ async def test_what_came_before_a_reset_is_read_first(autojump_clock: trio.testi
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reset)
             assert await connection.next_piece(None) == b"t"
+        pacer.live += others - 1000
         for _ in range(2):
             with pytest.raises(httpx.ReadError):
                 await connection.next_piece(None)
