@@ -13,6 +13,7 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import trio
 from attrs import field
@@ -358,6 +359,29 @@ async def start_tls(stream: trio.abc.Stream, ssl_context: ssl.SSLContext, host: 
     Raises trio.BrokenResourceError, whose cause has the reason.
     """
     ssl_context.set_alpn_protocols(["http/1.1"])
+    ssl_context.sslobject_class = _TlsObject
     secure = trio.SSLStream(stream, ssl_context, server_hostname=host, https_compatible=True)
     await secure.do_handshake()
     return secure
+
+
+class _TlsObject(ssl.SSLObject):
+    """One that reads all records that have come: as a rule each holds one token, and Trio waits after each read."""
+
+    _failure: ssl.SSLError | None = None
+
+    def read(self, size: int = 1024, buffer: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Up to `size` bytes of them, or one record into `buffer`. Raises ssl.SSLError, after all that came before."""
+        if self._failure is not None:
+            raise self._failure
+        if buffer is not None:
+            return super().read(size, buffer)
+        data = bytearray(record := super().read(size))
+        try:
+            while record and len(data) < size:
+                data += (record := super().read(size - len(data)))
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as failure:
+            self._failure = failure
+        return bytes(data)

@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import h11
 import httpx
@@ -21,7 +22,7 @@ from oc_trio.core.turn_events import TextDelta
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.network.http1 import ClientConnection
 from oc_trio.network.pool import PooledTransport
-from oc_trio.network.stream import PacedStream, ReadPacer
+from oc_trio.network.stream import PacedStream, ReadPacer, start_tls
 from tests.agent.model_server import Reply, serve_model, sse
 
 TURN = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "hello"),))
@@ -355,6 +356,48 @@ async def test_through_a_proxy_over_tls_a_paced_read_brings_all_that_came(
             assert await response.aread() == b"t" * 30
     assert trio.current_time() - began < 3
     nursery.cancel_scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def tls_pair() -> AsyncIterator[tuple[trio.abc.Stream, trio.SSLStream[trio.StapledStream[Any, Any]], Any]]:
+    """Our end of a connection over TLS, the server's, and what lies below that one."""
+    authority, ours, theirs = trustme.CA(), ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("mm.test").configure_cert(theirs)
+    near, far = trio.testing.memory_stream_pair()
+    server = trio.SSLStream(far, theirs, server_side=True)
+    secure: list[trio.abc.Stream] = []
+
+    async def connect() -> None:
+        secure.append(await start_tls(near, ours, "mm.test"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect)
+        nursery.start_soon(server.do_handshake)
+    yield secure[0], server, far
+
+
+async def test_what_came_in_many_records_is_read_at_once() -> None:
+    """A model's tokens come in records of their own, as much of them as is asked for; the end is behind them."""
+    async with tls_pair() as (stream, server, _):
+        for number in range(30):
+            await server.send_all(b"%02d" % number)
+        await server.aclose()
+        read = [bytes(await stream.receive_some(size)) for size in (1, 10, 65536, 65536)]
+    text = b"".join(b"%02d" % number for number in range(30))
+    assert read == [text[:1], text[1:11], text[11:], b""]
+
+
+async def test_what_came_before_a_broken_record_is_read_first() -> None:
+    """Then TLS has failed, however often it is read again."""
+    async with tls_pair() as (stream, server, below):
+        await server.send_all(b"one")
+        await server.send_all(b"two")
+        await below.send_all(b"no record")
+        assert await stream.receive_some(65536) == b"onetwo"
+        for _ in range(2):
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.receive_some(65536)
 
 
 async def test_no_stream_waits_for_all_others_while_the_process_is_behind(
