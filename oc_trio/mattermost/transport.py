@@ -86,9 +86,14 @@ class MattermostServer:
         url = _url(f"{self.base_url}/api/v4{path}")
         raw = [(b"Host", url.netloc), *_HEADERS]
         raw += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        if isinstance(content, bytes):
-            raw.append((b"Content-Length", b"%d" % len(content)))
-        return httpx.Request(method, url, content=content, params=params, headers=raw, extensions=dict(extensions))
+        extra = dict(extensions)
+        if not isinstance(content, bytes):
+            return httpx.Request(method, url, content=content, params=params, headers=raw, extensions=extra)
+        raw.append((b"Content-Length", b"%d" % len(content)))
+        body = httpx.ByteStream(content)
+        request = httpx.Request(method, url, stream=body, params=params, headers=raw, extensions=extra)
+        request.read()
+        return request
 
 
 # Posts are made at one address, again and again.
@@ -210,19 +215,17 @@ class Transport:
     ) -> bytes:
         response = await self.server.http.handle_async_request(request)
         try:
-            wait = retry_after(response.headers, time.time())
-            requested = requested_pause(response.headers, time.time()) or 0.0
+            # Made once: httpx goes through all headers for each that it is asked for, and most are not there.
+            headers = dict(response.headers.items())
+            wait = retry_after(headers, time.time())
+            requested = requested_pause(headers, time.time()) or 0.0
             if requested > LONGEST_PAUSE and not response.is_success:
                 log.warning(
                     "Mattermost asks for a longer pause than is kept", call=what, asked_s=requested, kept_s=wait
                 )
-            self.server.budget.observe(
-                response.headers,
-                limited=response.status_code == 429,
-                retry_after=wait,
-            )
+            self.server.budget.observe(headers, limited=response.status_code == 429, retry_after=wait)
             if response.is_success:
-                return await _read(response, limit, what, scope)
+                return await _read(response, headers, limit, what, scope)
             body = await _read_prefix(response)
         finally:
             # Also when cancelled: otherwise the pool would count the connection as in use.
@@ -231,7 +234,7 @@ class Transport:
         writes = request.method not in _READS
         if response.status_code == 401:
             self.unauthorized.set()
-        raise error_from_response(response.status_code, response.headers, body, what, writes=writes, now=time.time())
+        raise error_from_response(response.status_code, headers, body, what, writes=writes, now=time.time())
 
     def _authorization(self) -> dict[str, str]:
         token = self.token()
@@ -248,8 +251,10 @@ async def _extending_deadline(
         scope.deadline = trio.current_time() + REQUEST_SECONDS
 
 
-async def _read(response: httpx.Response, limit: int, what: str, scope: trio.CancelScope | None) -> bytes:
-    announced = response.headers.get("content-length", "")
+async def _read(
+    response: httpx.Response, headers: Mapping[str, str], limit: int, what: str, scope: trio.CancelScope | None
+) -> bytes:
+    announced = headers.get("content-length", "")
     body = bytearray()
     too_large = announced.isdigit() and int(announced) > limit
     if not too_large:

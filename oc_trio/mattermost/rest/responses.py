@@ -44,7 +44,9 @@ def _decode(body: bytes) -> Any:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _mended(body)
-    return _mended(body) if b"\\u0000" in body or _is_deep(value) else value
+    # With so few brackets it can't be deep, and a look at all of it takes longer than their count.
+    may_be_deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH_LENIENT
+    return _mended(body) if b"\\u0000" in body or (may_be_deep and _is_deep(value)) else value
 
 
 def _mended(body: bytes) -> Any:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from attrs import evolve
 
 from oc_trio.agent.port import ImagePart, Message, Role, ToolCall
@@ -28,6 +29,9 @@ def to_json(message: Message) -> str:
         entry["ended"] = message.status.value
     if message.detail:
         entry["detail"] = message.detail
+    if not message.tool_calls:
+        return msgspec.json.encode(entry).decode()
+    # Arguments are a model's: they may hold numbers that only the standard library writes.
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
 
 
