@@ -257,7 +257,7 @@ class PacedStream(trio.abc.Stream):
         It returns before where a stalled stream, a failure or the caller's deadline would hold up what has come, and
         where that may be the end: `may_end` gets how many bytes that is, and the last of them.
         """
-        pieces = _Pieces(self, may_end, self.gathering, trio.current_effective_deadline())
+        pieces = _Pieces(self, may_end, trio.current_effective_deadline())
         if (due := self._next_read(self.pacer.pause_of_all)) > trio.current_time():
             await self.pacer.wait(pieces, due)
         if not pieces.read:
@@ -314,12 +314,12 @@ class _Pieces(_Wait):
 
     stream: PacedStream
     may_end: Callable[[int, bytes], bool]
-    gathering: float
     deadline: float
     read: list[bytes | bytearray] = field(init=False, factory=list)
     _size: int = field(init=False, default=0)
     _tail: bytes = field(init=False, default=b"")
-    _until: float = field(init=False, default=-math.inf)
+    # When the first and the last of it came.
+    _began_at: float = field(init=False, default=0.0)
     _came_at: float = field(init=False, default=0.0)
 
     def go_on(self, now: float) -> float | None:
@@ -330,9 +330,8 @@ class _Pieces(_Wait):
             return None
         if data is not None:
             return self.add(data, now)
-        due = now + self.stream.pacer.pause_of_all
         # The first of it is waited for at the socket.
-        return due if self.read and due < self._came_at + QUIET_SECONDS else None
+        return self._again(now) if self.read else None
 
     def add(self, data: bytes | bytearray, now: float) -> float | None:
         """Takes what was read; returns when the next read is due, or None where it is the last."""
@@ -340,17 +339,22 @@ class _Pieces(_Wait):
             self.stream.note_end()
             return None
         if not self.read:
-            self._until = now + self.gathering
+            self._began_at = now
         self._came_at = now
         self.read.append(data)
         self._size += len(data)
         self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
         self.stream.note_read(len(data) >= READ_BYTES)
-        due = now + self.stream.pacer.pause_of_all
-        # Nobody waits for a piece that is held back, but who would be cancelled meanwhile.
-        if due >= self._until or self.deadline <= self._until or self._size >= READ_BYTES:
+        if self._size >= READ_BYTES or self.may_end(self._size, self._tail) or self.stream.has_last_words(self._tail):
             return None
-        return None if self.may_end(self._size, self._tail) or self.stream.has_last_words(self._tail) else due
+        return self._again(now)
+
+    def _again(self, now: float) -> float | None:
+        due = now + self.stream.pacer.pause_of_all
+        # Less, or none, where other answers have ended meanwhile.
+        until = self._began_at + self.stream.gathering
+        # Nobody waits for a piece that is held back, but who would be cancelled meanwhile.
+        return None if due >= min(until, self._came_at + QUIET_SECONDS) or self.deadline <= until else due
 
 
 async def start_tls(stream: trio.abc.Stream, ssl_context: ssl.SSLContext, host: str) -> trio.abc.Stream:

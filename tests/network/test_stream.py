@@ -486,3 +486,34 @@ async def test_what_came_shortly_before_a_deadline_is_not_lost(autojump_clock: t
         await server.send_all(b"1\r\nt\r\n")
         with trio.fail_after(1):
             assert await connection.next_piece(None) == b"t"
+
+
+async def test_a_piece_is_over_in_time_also_where_nothing_more_comes(autojump_clock: trio.testing.MockClock) -> None:
+    """Its caller may be cancelled just after the time for which it may be held back."""
+    async with answer(ReadPacer(live=1000), b"HTTP/1.1 200 OK\r\n\r\n") as (connection, server):
+
+        async def send() -> None:
+            async with tokens(server, 0.1):
+                await trio.sleep(1.45)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            with trio.fail_after(2.1):
+                assert await connection.next_piece(None) == b"t" * 15
+
+
+async def test_a_piece_is_over_once_few_answers_are_left(autojump_clock: trio.testing.MockClock) -> None:
+    """The next ones are read as their bytes come."""
+    pacer = ReadPacer(live=1000)
+    async with answer(pacer, b"HTTP/1.1 200 OK\r\n\r\n") as (connection, server), tokens(server, 0.1):
+
+        async def end_others() -> None:
+            await trio.sleep(0.6)
+            pacer.live -= 1000
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_others)
+            assert await connection.next_piece(None)
+        assert trio.current_time() < 0.9
+        assert await connection.next_piece(None)
+        assert trio.current_time() < 1.1
