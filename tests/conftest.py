@@ -2,6 +2,7 @@
 
 import faulthandler
 import gc
+import logging
 import os
 import signal
 import sys
@@ -63,6 +64,9 @@ def pytest_sessionstart() -> None:
         if name.startswith(_CLEARED) and name not in _KEPT:
             del os.environ[name]
     paths.SYSTEM_CONFIG = Path("/nonexistent/etc/oc-trio/config.toml")
+    # Libraries that would set up the logs of a process find that somebody has.
+    assert logging.lastResort is not None
+    logging.getLogger().addHandler(logging.lastResort)
 
 
 # Hooks and no fixtures that every test uses: those cost several times as much, 8,000 times.

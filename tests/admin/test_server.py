@@ -1,7 +1,9 @@
 """The admin API on real sockets: who may connect, the clean-up, and failures to listen."""
 
+import logging
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -110,7 +112,26 @@ async def test_a_client_that_reads_nothing_holds_no_stop_up(tmp_path: Path) -> N
                     await gone.wait()
 
 
-async def test_a_defect_in_a_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+class Records(logging.Handler):
+    """What libraries log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    handler = Records()
+    logging.getLogger().addHandler(handler)
+    yield handler.records
+    logging.getLogger().removeHandler(handler)
+
+
+async def test_a_defect_in_a_request(tmp_path: Path, logged: list[logging.LogRecord]) -> None:
     """It is answered with 500 and is in the log; what comes after it is served."""
 
     async def broken(scope: Any, receive: Any, send: Any) -> None:
@@ -126,4 +147,4 @@ async def test_a_defect_in_a_request(tmp_path: Path, caplog: pytest.LogCaptureFi
         async with httpx.AsyncClient(verify=False) as http:
             assert [(await http.get(url)).status_code for _ in range(2)] == [500, 500]
         nursery.cancel_scope.cancel()
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, KeyError]
+    assert [record.exc_info[0] for record in logged if record.exc_info] == [KeyError, KeyError]

@@ -65,6 +65,7 @@ from oc_trio.sandbox.world import SandboxBot, World
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
+from tests.journals import template
 
 MAIN = AccountId("default")
 BASE_URL = "http://mm.test"
@@ -173,6 +174,8 @@ class CallbackHarness:
         """The account is up: one run of the gateway."""
         async with AsyncExitStack() as stack:
             self.stack = stack
+            if self.journal is None and not self.database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                self.database.deserialize(await template())
             self.store = await stack.enter_async_context(open_store(self.journal or self.database))
             budget = RateBudget(RatePolicy(rate=1000.0, burst=1000.0))
             transport = SandboxTransport(self.world)

@@ -32,13 +32,13 @@ def run_in_no_time(
         core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before
 
 
-_LONG_TABLE, _QUICK_ROWS = 20, 10  # the rule is in CONTRIBUTING.md
+_LONG_TABLE, _QUICK_ROWS = 8, 5  # the rule is in CONTRIBUTING.md
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A clock fixture counts only where the test itself names it; `no_time` counts through other fixtures too.
 
-    Of a long table whose rows each start a gateway, ten are quick, evenly spread, the others are slow.
+    Of a long table whose rows each start a gateway, five are quick, evenly spread, the others are slow.
     """
     tables: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:

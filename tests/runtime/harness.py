@@ -9,7 +9,6 @@ Times are seconds since the start of the test. Nothing here waits for real.
 """
 
 import math
-import sqlite3
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -46,6 +45,7 @@ from oc_trio.sandbox.world import SandboxBot, World
 from oc_trio.sandbox.writing import Change
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.tracing import NO_TRACER, Tracer
+from tests.journals import Journal, empty_journal
 
 URL = "http://mm.test"
 EPOCH = 1_700_000_000_000
@@ -118,7 +118,7 @@ class Harness:
     bot: SandboxBot
     team: TeamRecord
     square: ChannelRecord
-    journal: "Journal"
+    journal: Journal
     store: Store
     now_ms: Callable[[], int]
     agent: RecordingAgent = field(factory=RecordingAgent)
@@ -347,42 +347,6 @@ async def _down(request: SandboxRequest) -> SandboxResponse | None:
     raise httpx.ConnectError("the process is gone")
 
 
-_templates: list[bytes] = []  # an empty journal, once the first test has made one
-
-
-class Journal(sqlite3.Connection):
-    """A connection that tells of changes: looking for them at every moment would cost a third of a test."""
-
-    _seen = 0
-    _change: trio.Event | None = None
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        cursor = super().execute(sql, parameters)
-        if self._change is not None and self.total_changes != self._seen:
-            self._change.set()
-            self._change = None
-        return cursor
-
-    async def changed(self, seen: int) -> None:
-        """Wait until there are other `total_changes` than those that were `seen`."""
-        if self.total_changes != seen:
-            return
-        if self._change is None:
-            self._seen, self._change = seen, trio.Event()
-        await self._change.wait()
-
-
-async def _open_journal() -> Journal:
-    """An empty journal in memory; the migrations run once per process, `tests/store/test_migrations.py` is for them."""
-    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Journal)
-    if _templates:
-        journal.deserialize(_templates[0])
-    else:
-        async with open_store(journal):
-            _templates.append(journal.serialize())
-    return journal
-
-
 @asynccontextmanager
 async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     """A chat server without a gateway; a gateway that still runs at the end is stopped."""
@@ -397,13 +361,10 @@ async def open_harness(nursery: trio.Nursery) -> AsyncGenerator[Harness, None]:
     bob = world.create_user("bob", "Passw0rd!x", team=team)
     bot = world.create_bot("helper", team=team)
     square = world.create_channel(team, "square", alice, bob, bot)
-    journal = await _open_journal()
-    # The database's clock, where several processes have leases of it.
-    journal.create_function("oc_now_ms", 0, now_ms)
-    try:
+    async with empty_journal() as journal:
+        # The database's clock, where several processes have leases of it.
+        journal.now_ms = now_ms
         async with open_store(journal) as store:
             harness = Harness(world, nursery, faults, alice, bob, bot, team, square, journal, store, now_ms)
             yield harness
             await harness.stop()
-    finally:
-        journal.close()

@@ -157,7 +157,7 @@ class Processes:
     has_notices: bool = True
 
     def __attrs_post_init__(self) -> None:
-        self.harness.journal.create_function("oc_notify", 1, self._notify)
+        self.harness.journal.notify = self._notify
 
     def _notify(self, topic: str) -> None:
         if self.has_notices:

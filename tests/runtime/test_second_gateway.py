@@ -1,6 +1,5 @@
 """Two gateways with one bot, against the sandbox: both raise the alarm, and neither deletes what the other wrote."""
 
-import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +22,7 @@ from oc_trio.sandbox.writing import Change
 from oc_trio.telemetry.account_status import SecondGateway
 from oc_trio.telemetry.health import Health
 from oc_trio.telemetry.metrics import Metrics
+from tests.journals import empty_journal
 from tests.logbook import Logbook
 from tests.runtime.harness import ACCOUNT, EPOCH, URL, Harness
 
@@ -47,14 +47,14 @@ def lines(logbook: Logbook) -> list[str]:
 async def another_gateway(harness: Harness) -> AsyncGenerator[Gateway, None]:
     """A gateway with the same configuration and a journal of its own, on another machine as it were."""
     assert harness.gateway is not None
-    journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    other = Gateway(harness.gateway.loaded, journal, evolve(harness.gateway.dependencies))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: other.run(with_signals=False))
-        await other.ready.wait()
-        yield other
-        other.stop("the test is over")
-    journal.close()
+    async with empty_journal() as journal:
+        journal.now_ms = harness.now_ms
+        other = Gateway(harness.gateway.loaded, journal, evolve(harness.gateway.dependencies))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: other.run(with_signals=False))
+            await other.ready.wait()
+            yield other
+            other.stop("the test is over")
 
 
 async def test_two_gateways_with_one_bot(harness: Harness, logbook: Logbook) -> None:

@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import trio
 
 from oc_trio.store.store import Store, open_store
+from tests.journals import empty_journal, template
 from tests.store.cluster import Cluster, binaries, do_without, open_cluster
 from tests.store.rows import Location
 
@@ -49,26 +49,16 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Locatio
         yield str(request.getfixturevalue("postgres_url"))
 
 
-_templates: list[bytes] = []  # an SQLite journal without rows, once the first test has made one
-
-
-async def _template() -> bytes:
-    await trio.lowlevel.checkpoint()
-    if not _templates:
-        with closing(sqlite3.connect(":memory:")) as connection:
-            async with open_store(connection):
-                _templates.append(connection.serialize())
-    return _templates[0]
-
-
 @pytest.fixture
 async def store(location: Location) -> AsyncIterator[Store]:
     """An open journal without rows. `test_migrations`, and whoever asks for `location`, have it migrated."""
     if isinstance(location, sqlite3.Connection):
-        location.deserialize(await _template())
-    elif isinstance(location, Path):
+        async with empty_journal() as journal, open_store(journal) as opened:
+            yield opened
+        return
+    if isinstance(location, Path):
         location.parent.mkdir(mode=0o700)
         location.touch(mode=0o600)
-        location.write_bytes(await _template())
+        location.write_bytes(await template())
     async with open_store(location) as opened:
         yield opened

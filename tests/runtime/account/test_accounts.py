@@ -1,6 +1,5 @@
 """Several accounts in one gateway: one's failure is its own."""
 
-import sqlite3
 import ssl
 from collections.abc import AsyncGenerator
 from random import Random
@@ -21,6 +20,7 @@ from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.process.gateway import Gateway
 from oc_trio.sandbox.http_transport import SandboxTransport
 from oc_trio.sandbox.websocket_stream import serve_websocket_stream
+from tests.journals import Journal, empty_journal
 from tests.logbook import Logbook
 from tests.runtime.harness import Harness, RecordingAgent, merged, open_harness
 
@@ -43,11 +43,11 @@ class Broken(httpx.AsyncBaseTransport):
 class TwoServers:
     """Two chat servers, east and west, and one gateway with an account on each of them."""
 
-    def __init__(self, nursery: trio.Nursery, east: Harness, west: Harness) -> None:
+    def __init__(self, nursery: trio.Nursery, east: Harness, west: Harness, journal: Journal) -> None:
         self.nursery, self.servers, self.agent = nursery, {EAST: east, WEST: west}, RecordingAgent()
         self.agent.script = lambda _request: [Say("served")]
         self.west_line = Broken(SandboxTransport(west.world))
-        self.journal = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.journal = journal
         self.gateway: Gateway | None = None
         self.ended = trio.Event()
 
@@ -122,13 +122,10 @@ class TwoServers:
 @pytest.fixture
 async def two_servers(nursery: trio.Nursery, harness: Harness) -> AsyncGenerator[TwoServers, None]:
     """The harness is the server in the east; its clock is used for both."""
-    async with open_harness(nursery) as west:
-        two_servers = TwoServers(nursery, harness, west)
-        try:
-            yield two_servers
-            await two_servers.stop()
-        finally:
-            two_servers.journal.close()
+    async with open_harness(nursery) as west, empty_journal() as journal:
+        two_servers = TwoServers(nursery, harness, west, journal)
+        yield two_servers
+        await two_servers.stop()
 
 
 async def test_two_accounts_on_two_servers(two_servers: TwoServers) -> None:

@@ -2,8 +2,7 @@
 
 import itertools
 import json
-import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -25,6 +24,7 @@ from oc_trio.runtime.delivery.delivery import AUTH_SECONDS, EDIT_SECONDS, MAX_SE
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
+from tests.journals import Journal, empty_journal
 from tests.runtime.conftest import run_in_no_time
 
 ACCOUNT, BOT, TOWN = AccountId("default"), UserId("bot"), ChannelId("town")
@@ -94,14 +94,13 @@ class FakeServer:
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    yield connection
-    connection.close()
+async def connection() -> AsyncGenerator[Journal, None]:
+    async with empty_journal() as journal:
+        yield journal
 
 
 @pytest.fixture
-async def store(connection: sqlite3.Connection) -> AsyncGenerator[Store, None]:
+async def store(connection: Journal) -> AsyncGenerator[Store, None]:
     async with open_store(connection) as opened:
         yield opened
 
@@ -198,7 +197,7 @@ async def test_drafts_give_way_to_final_words(
 
 @no_time
 async def test_messages_in_order_share_their_writes(
-    delivery: Delivery, server: FakeServer, connection: sqlite3.Connection
+    delivery: Delivery, server: FakeServer, connection: Journal
 ) -> None:
     """Each is in flight before its request, and the one before is confirmed: the two are one write to the journal."""
     messages = [message(f"turn.{number}") for number in range(3)]

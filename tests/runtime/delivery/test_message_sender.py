@@ -1,6 +1,5 @@
 """Deliveries through the outbox: order, refusals, cancelled senders and their bound, with sends that are recorded."""
 
-import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from random import Random
@@ -26,6 +25,7 @@ from oc_trio.runtime.delivery.targets import Place
 from oc_trio.runtime.error_boundary import ErrorBoundary
 from oc_trio.store.store import Store, open_store
 from oc_trio.telemetry.metrics import Metrics
+from tests.journals import empty_journal
 from tests.runtime.outbound_world import in_no_time
 
 NOT_POSTED = "⚠️ A message could not be posted here: the server does not take it. The log of the gateway says why."
@@ -93,13 +93,9 @@ class FakeServer:
 
 @asynccontextmanager
 async def a_server() -> AsyncGenerator[FakeServer, None]:
-    journal = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        async with open_store(journal) as store, trio.open_nursery() as nursery:
-            yield FakeServer(nursery, store)
-            nursery.cancel_scope.cancel()
-    finally:
-        journal.close()
+    async with empty_journal() as journal, open_store(journal) as store, trio.open_nursery() as nursery:
+        yield FakeServer(nursery, store)
+        nursery.cancel_scope.cancel()
 
 
 def composed(*texts: str) -> ComposedMessage:
