@@ -20,6 +20,9 @@ from oc_trio.sandbox.app import ABORT, create_app
 from oc_trio.sandbox.settings import MAX_FRAME, PING_SECONDS
 from oc_trio.sandbox.world import World
 
+# Bytes of a body that is held back for its head. A larger one may fill the socket's buffer with less than a packet of
+# loopback (64 KiB), which the kernel then keeps for 200 ms.
+LARGEST_CORKED = 8 * 1024
 UNREAD_MS = 3000  # a client that stops reading is dropped after this, so that it cannot delay the shutdown
 
 
@@ -39,8 +42,14 @@ class _Abortable:
             return
         # Send head and body of a response together, as the real server does; hypercorn writes them one by one.
         self._cork(1)
+
+        async def send_part(message: Any) -> None:
+            if len(message.get("body", b"")) > LARGEST_CORKED:
+                self._cork(0)
+            await send(message)
+
         try:
-            await self._app(scope, receive, send, sync_spawn, call_soon)
+            await self._app(scope, receive, send_part, sync_spawn, call_soon)
         finally:
             self._cork(0)
 
