@@ -4,6 +4,7 @@ import faulthandler
 import gc
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Generator
@@ -48,6 +49,11 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What tests write is for one run: where there is room in memory, no test waits for a disk that others use as well.
+_MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 # A shell starts what runs in its background with Ctrl-C ignored, and programs that tests start would inherit that.

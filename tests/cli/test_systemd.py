@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -146,8 +147,9 @@ def service(tmp_path: Path) -> Path:
     """A configuration with a secret of each kind, in a folder that a service may read."""
     folder = tmp_path / "etc"
     folder.mkdir(mode=0o755)
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     for part in (tmp_path, *tmp_path.parents):
-        if part.owner() == Path.home().owner() and part.is_relative_to("/tmp"):
+        if part.owner() == Path.home().owner() and part.is_relative_to(root):
             part.chmod(part.stat().st_mode | 0o011)
     (folder / "config.toml").write_text(SECRETS)
     (folder / "keys").mkdir()

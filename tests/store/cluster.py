@@ -133,8 +133,9 @@ def as_server_user(directory: Path) -> list[str]:
 @contextmanager
 def open_cluster(programs: Path, *settings: str) -> Iterator[Cluster]:
     """Make, start and at the end remove a cluster. `settings` are `name=value` of postgresql.conf."""
-    # A short path: a unix socket's has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="ocpg", dir="/tmp", ignore_cleanup_errors=True) as name:
+    # A short path: a unix socket's has at most 107 bytes. Tests have theirs in memory where there is room.
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp")
+    with tempfile.TemporaryDirectory(prefix="ocpg", dir=root, ignore_cleanup_errors=True) as name:
         directory = Path(name)
         run = as_server_user(directory)
         data = str(directory / "data")
