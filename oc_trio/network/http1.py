@@ -93,15 +93,17 @@ class ClientConnection:
         # What lies below TLS can only be gathered above it.
         if piece is None or self._is_gathered or not (gathering := network.gathering) or network.has_last_words(piece):
             return piece
-        until = trio.current_time() + gathering
+        began = trio.current_time()
+        until = began + gathering
         if trio.current_effective_deadline() <= until:
             return piece
         pieces, size = [piece], len(piece)
         # The deadline is for a stream that stalls. One that passes is expensive, so as a rule it is not come to.
         with trio.CancelScope() as scope, suppress(httpx.TransportError):
-            pause = network.pacer.pause
             while size < READ_BYTES and not network.has_last_words(piece):
-                if (now := trio.current_time()) + pause >= until:
+                # Less, or none, where other answers have ended meanwhile.
+                until = min(until, began + network.gathering)
+                if (now := trio.current_time()) + network.pacer.pause >= until:
                     break
                 scope.deadline = min(until, now + QUIET_SECONDS)
                 if (piece := await self._read_piece(seconds)) is None:

@@ -155,10 +155,15 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @contextlib.asynccontextmanager
-async def answer(pacer: ReadPacer, head: bytes = HEAD) -> AsyncIterator[tuple[ClientConnection, trio.SocketStream]]:
-    """A connection on which the head of a response has come and reads are paced, and the server's end of it."""
+async def answer(
+    pacer: ReadPacer, head: bytes = HEAD, *, is_below: bool = False
+) -> AsyncIterator[tuple[ClientConnection, trio.SocketStream]]:
+    """A connection on which the head of a response has come and reads are paced, and the server's end of it.
+
+    With `is_below` what is paced lies below what is read, as it does below TLS.
+    """
     stream, server = connect(pacer)
-    connection = ClientConnection(stream, stream)
+    connection = ClientConnection(trio.StapledStream(stream, stream) if is_below else stream, stream)
     await connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]), b"", None)
     await server.send_all(head)
     await connection.receive_head(None)
@@ -502,10 +507,13 @@ async def test_a_piece_is_over_in_time_also_where_nothing_more_comes(autojump_cl
                 assert await connection.next_piece(None) == b"t" * 15
 
 
-async def test_a_piece_is_over_once_few_answers_are_left(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.parametrize("is_below", [False, True])
+async def test_a_piece_is_over_once_few_answers_are_left(
+    autojump_clock: trio.testing.MockClock, is_below: bool
+) -> None:
     """The next ones are read as their bytes come."""
-    pacer = ReadPacer(live=1000)
-    async with answer(pacer, b"HTTP/1.1 200 OK\r\n\r\n") as (connection, server), tokens(server, 0.1):
+    pacer, head = ReadPacer(live=1000), b"HTTP/1.1 200 OK\r\n\r\n"
+    async with answer(pacer, head, is_below=is_below) as (connection, server), tokens(server, 0.1):
 
         async def end_others() -> None:
             await trio.sleep(0.6)
