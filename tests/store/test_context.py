@@ -6,12 +6,23 @@ from tests.store.rows import ACCOUNT, SESSION, TOWN, post
 
 
 async def test_the_oldest_fall_out(store: Store) -> None:
-    """No more than `limit` posts wait, counted by their own time and not by their arrival."""
+    """Of a few no more than `limit` wait, counted by their own time and not by their arrival."""
     for name, at in (("p2", 20), ("p1", 10), ("p3", 30), ("p0", 5)):
         await store.context.add(SESSION, post(name), name, at, 2)
     await store.context.add(SessionKey("elsewhere"), post("x"), "x", 1, 2)
 
     assert await store.context.take(SESSION, 99) == ("p2", "p3")
+
+
+async def test_of_many_the_oldest_fall_out_together(store: Store) -> None:
+    """A fifth more than `limit` may wait; what goes beyond that goes with all the rest."""
+    counts = []
+    for at in range(14):
+        await store.context.add(SESSION, post(f"p{at}"), f"p{at}", at, 10)
+        counts.append(len(await store.context.take(SESSION, 99)))
+
+    assert counts == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 10, 11]
+    assert (await store.context.take(SESSION, 99))[-1] == "p13"
 
 
 async def test_taking_deletes_nothing_and_the_end_of_a_turn_what_was_taken(store: Store) -> None:
