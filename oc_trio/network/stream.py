@@ -37,8 +37,9 @@ _LONGEST_PAUSE_OF_ALL = 0.25
 _LONGEST_GATHERING = 2.0
 # A stream that brings nothing for so long has stalled, or has only its end to come: people wait for what it said.
 QUIET_SECONDS = 0.8
-# Of one read.
+# Of one read, and of one behind which there is more as a rule: the kernel keeps little more where reads are rare.
 READ_BYTES = 64 * 1024
+_MUCH = READ_BYTES // 2
 # Seconds between the moments at which paced reads go on.
 _TICK = 0.02
 # Streams that go on in one pass of Trio's loop, and those that are looked at: some three milliseconds of work.
@@ -198,7 +199,7 @@ class PacedStream(trio.abc.Stream):
     stream: trio.abc.Stream
     pacer: ReadPacer
     _is_paced: bool = False
-    # When the last read ended, so that the first one has no pause before it, and whether it brought all that it could.
+    # When the last read ended, so that the first one has no pause before it, and whether there is more to read.
     _read_at: float = -math.inf
     _has_more: bool = False
     _last_words: tuple[bytes, ...] = ()
@@ -248,7 +249,7 @@ class PacedStream(trio.abc.Stream):
             data = self.read_at_once(most)
         if data is None:
             data = await self._receive(most)
-        self.note_read(len(data) >= most)
+        self.note_read(len(data) >= min(most, _MUCH))
         return data
 
     async def gather(self, may_end: Callable[[int, bytes], bool]) -> bytes:
@@ -277,7 +278,7 @@ class PacedStream(trio.abc.Stream):
         return self._read_at + (min(_TICK, pause) if self._has_more else pause)
 
     def note_read(self, has_more: bool) -> None:
-        """A read ended just now; `has_more` where it brought all that it could."""
+        """A read ended just now; `has_more` where more is there to be read."""
         self._read_at, self._has_more = trio.current_time(), has_more
 
     def note_end(self, failure: trio.BrokenResourceError | None = None) -> None:
@@ -344,8 +345,13 @@ class _Pieces(_Wait):
         self.read.append(data)
         self._size += len(data)
         self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
-        self.stream.note_read(len(data) >= READ_BYTES)
-        if self._size >= READ_BYTES or self.may_end(self._size, self._tail) or self.stream.has_last_words(self._tail):
+        self.stream.note_read(has_more := len(data) >= _MUCH)
+        if (
+            has_more
+            or self._size >= READ_BYTES
+            or self.may_end(self._size, self._tail)
+            or self.stream.has_last_words(self._tail)
+        ):
             return None
         return self._again(now)
 

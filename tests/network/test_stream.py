@@ -466,15 +466,26 @@ async def test_a_connection_that_is_closed_in_a_pause_is_not_read(autojump_clock
         await each.aclose()
 
 
-async def test_an_answer_that_is_faster_than_the_pauses_is_not_held_up(autojump_clock: trio.testing.MockClock) -> None:
-    """Where a read has brought all that it can there is more, and people wait for it; pieces keep their size."""
+@pytest.mark.parametrize("is_below", [False, True])
+@pytest.mark.parametrize("kept", [48 * 1024, 128 * 1024])
+async def test_an_answer_that_is_faster_than_the_pauses_is_not_held_up(
+    autojump_clock: trio.testing.MockClock, kept: int, is_below: bool
+) -> None:
+    """Where a read has brought much there is more, and people wait for it; pieces keep their size.
+
+    The kernel keeps no more than `kept` bytes of it, or somewhat more.
+    """
     size = 2**21
     sizes: list[int] = []
 
     async def send(server: trio.SocketStream) -> None:
         await server.send_all(b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"t" * size))
 
-    async with answer(ReadPacer(live=1000)) as (connection, server), trio.open_nursery() as nursery:
+    async with (
+        answer(ReadPacer(live=1000), is_below=is_below) as (connection, server),
+        trio.open_nursery() as nursery,
+    ):
+        server.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, kept)
         began = trio.current_time()
         nursery.start_soon(send, server)
         while (piece := await connection.next_piece(None)) is not None:
