@@ -1,12 +1,9 @@
-"""attrs' decorators for classes, with one `repr` and one hash for all: attrs would write and compile them for each.
+"""attrs' decorators for classes, with one `repr` for all of them: attrs would write and compile one for each class.
 
-That took a fifth of the CPU of a start, and hardly one of them is ever called.
+That took a sixth of the CPU of a start, and hardly one of them is ever called.
 """
 
-from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -27,13 +24,9 @@ else:
 
     def _decorated(decorator, cls, options):
         def decorate(undecorated):
-            own = undecorated.__dict__
             # attrs writes none where the class has its own.
-            if options.get("repr", True) and "__repr__" not in own:
+            if options.get("repr", True) and "__repr__" not in undecorated.__dict__:
                 undecorated.__repr__ = _repr
-            # Where it would write one: for frozen values that are equal by their fields.
-            if decorator is attrs.frozen and options.get("eq", True) and not {"__eq__", "__hash__"} & own.keys():
-                undecorated.__hash__ = _hash
             return decorator(undecorated, **options)
 
         return decorate if cls is None else decorate(cls)
@@ -54,20 +47,6 @@ def _repr(self: Any) -> str:
     finally:
         _under_way.reset(token)
     return f"{type(self).__qualname__.rsplit('>.', 1)[-1]}({', '.join(parts)})"
-
-
-def _hash(self: Any) -> int:
-    """As attrs has it: of all fields by which values are compared, but those that are to be left out."""
-    # Not of the class: its place in memory would give sets another order in each run.
-    kind: Any = type(self)
-    return hash(_hashed(kind)(self))
-
-
-@cache
-def _hashed(kind: Any) -> Callable[[Any], object]:
-    """What gives the fields of a value that are hashed."""
-    names = [each.name for each in kind.__attrs_attrs__ if (each.eq if each.hash is None else each.hash)]
-    return attrgetter(*names) if names else lambda _value: ()
 
 
 def _shown(value: Any, attribute: "attrs.Attribute[Any]") -> str:

@@ -61,31 +61,6 @@ def test_they_make_what_attrs_makes() -> None:
         one.name = "c"
 
 
-def test_equal_values_have_equal_hashes() -> None:
-    """Of the fields that count; a field that can't be hashed is named by the error, unless it is left out."""
-
-    @classes.frozen
-    class Key:
-        name: str
-        table: dict[str, int] = attrs.field(factory=dict, hash=False)
-        at: int = attrs.field(default=0, eq=False)
-
-    @classes.frozen
-    class Other:
-        name: str
-
-    @classes.frozen
-    class Nothing:
-        pass
-
-    assert hash(Key("a", {"x": 1}, 1)) == hash(Key("a", {"x": 2}, 2)) != hash(Key("b"))
-    assert len({Key("a", at=1), Key("a", at=2), Other("a"), Nothing(), Nothing()}) == 3
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(Other([]))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(classes.define(type("Changing", (), {}))())
-
-
 def test_a_class_may_look_otherwise() -> None:
     """By a `repr` of its own, or without one."""
 
