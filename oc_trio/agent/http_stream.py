@@ -43,7 +43,9 @@ class Deadlines:
     connect: float = 10.0
     first_token: float = 300.0
     idle: float = 120.0
-    linger: float = 1.0  # after the last event, for the end of the body, so that the connection can be reused
+    # After the last event, for the end of the body, so that the connection can be reused: far more than a server takes
+    # that sends one, and people wait for as long where it does not.
+    linger: float = 0.5
 
 
 # In order; those that are all alike come together.
@@ -116,6 +118,8 @@ class _Reader:
 
     async def finish(self) -> None:
         """Read to the end of the body after the last event, within `linger`, so that the connection can be reused."""
+        # At once: of what is still to come nothing is shown.
+        self._pacing.close()
         with trio.move_on_after(self._deadlines.linger), suppress(AgentError):
             while await self._next_piece() is not None:
                 pass

@@ -35,7 +35,10 @@ class TaskCount(trio.abc.Instrument):
     def before_io_wait(self, timeout: float) -> None:
         if time.monotonic() - self._written_at > PAUSE:
             self._written_at = time.monotonic()
-            self._path.write_text(str(self._count))
+            # In one step: whoever reads between would find nothing.
+            other = self._path.with_suffix(".new")
+            other.write_text(str(self._count))
+            other.replace(self._path)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import trio
 import trio.testing
 import trustme
 
+from oc_trio.agent.failures import Endpoint
+from oc_trio.agent.http_stream import Deadlines, open_http_stream
 from oc_trio.agent.openai import OpenAIAgent, OpenAISettings
 from oc_trio.agent.port import Message, Role, TurnRequest
 from oc_trio.core.turn_events import TextDelta
@@ -148,6 +150,25 @@ async def test_an_answer_is_paced_from_its_first_text_to_its_end() -> None:
             assert await anext(events) == TextDelta("Hi")
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert pacer.live == 1
+        assert pacer.live == 0
+
+
+async def test_the_end_of_a_body_behind_the_last_event_is_read_as_it_comes() -> None:
+    """Nothing that is shown is still to come, so that no pause is worth it; the answer waits for this."""
+    pacer = ReadPacer()
+    reply = Reply(chunks=(sse({"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}),), pause=True)
+    transport = PooledTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pacer=pacer)
+    async with (
+        serve_model(reply) as server,
+        httpx.AsyncClient(transport=transport) as http,
+        open_http_stream(http, Endpoint("m"), server.base_url, {}, {}, Deadlines(linger=0.05)) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        assert await stream.next_events()
+        stream.pace()
+        assert pacer.live == 1
+        nursery.start_soon(stream.finish)
+        await trio.testing.wait_all_tasks_blocked(0.001)
         assert pacer.live == 0
 
 
