@@ -19,7 +19,9 @@ from attrs import field
 from oc_trio.classes import define, frozen
 from oc_trio.core.proxies import BadProxy, Proxy, proxy_for
 from oc_trio.network.http1 import BROKEN, ClientConnection, reason
-from oc_trio.network.stream import Dial, PacedStream, ReadPacer, dial, start_tls
+from oc_trio.network.read_pacer import ReadPacer
+from oc_trio.network.stream import Dial, PacedStream, dial
+from oc_trio.network.tls import start_tls
 from oc_trio.network.tunnel import ProxyRefused, tunnel_over
 
 # The extension of a request that is awaited right before each write of it; what it raises ends the request.

@@ -24,7 +24,9 @@ from oc_trio.core.turn_events import TextDelta
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.network.http1 import ClientConnection
 from oc_trio.network.pool import PooledTransport
-from oc_trio.network.stream import PacedStream, ReadPacer, start_tls
+from oc_trio.network.read_pacer import ReadPacer
+from oc_trio.network.stream import PacedStream
+from oc_trio.network.tls import start_tls
 from tests.agent.model_server import Reply, serve_model, sse
 
 TURN = TurnRequest(AgentId("a"), SessionKey("s"), "", (Message(Role.USER, "hello"),))

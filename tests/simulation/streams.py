@@ -22,7 +22,8 @@ from oc_trio.agent.stream import Emit, EventStream, open_events
 from oc_trio.core.turn_events import AgentEvent, Final, TextDelta
 from oc_trio.ids import AgentId, SessionKey
 from oc_trio.network.http1 import ClientConnection
-from oc_trio.network.stream import PacedStream, ReadPacer
+from oc_trio.network.read_pacer import ReadPacer
+from oc_trio.network.stream import PacedStream
 from tests.simulation.transcript import RunTranscript
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
