@@ -6,7 +6,7 @@ SQLite compiles each statement once for each connection, and that is most of wha
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import trio
@@ -16,8 +16,12 @@ from oc_trio.store.store import open_store
 _KEPT_STATEMENTS = 1000  # more than the journal has; sqlite3 keeps 128 unless it is told
 _DESCRIPTIONS = (
     "SELECT name, sql FROM sqlite_master",
+    "SELECT name, sql FROM sqlite_temp_master",
     "SELECT * FROM schema_version",
     "SELECT * FROM schema_compatibility",
+    "PRAGMA database_list",
+    "PRAGMA foreign_keys",
+    "PRAGMA query_only",
 )
 
 
@@ -25,13 +29,13 @@ class Journal(sqlite3.Connection):
     """A connection that tells of changes: looking for them at every moment would cost a third of a test.
 
     `now_ms` is the database's clock and `notify` hears what other processes are told: a test replaces these, since new
-    functions would have all statements compiled again.
+    functions would have all statements compiled again. It is for one thread, as any connection that doesn't say else.
     """
 
     now_ms: Callable[[], int]
     notify: Callable[[str], None]
-    description: list[Any]  # of its schema
-    is_changed = False  # by functions of its own: it is not for other tests then
+    description: list[Any]  # of its schema and settings
+    is_changed = False  # as its description does not tell: it is not for other tests then
     _seen = 0
     _change: trio.Event | None = None
 
@@ -46,6 +50,14 @@ class Journal(sqlite3.Connection):
         super().create_function(*args, **more)
         self.is_changed = True
 
+    def deserialize(self, *args: Any, **more: Any) -> None:
+        """For a connection that has compiled nothing yet: SQLite frees what statements and cursors still refer to.
+
+        To go back to an earlier state, copy it with `backup`.
+        """
+        super().deserialize(*args, **more)
+        self.is_changed = True
+
     async def changed(self, seen: int) -> None:
         """Wait until there are other `total_changes` than those that were `seen`."""
         if self.total_changes != seen:
@@ -54,8 +66,13 @@ class Journal(sqlite3.Connection):
             self._seen, self._change = seen, trio.Event()
         await self._change.wait()
 
+    def begin_anew(self) -> None:
+        """Forget the test before."""
+        self.now_ms, self.notify, self.is_changed, self._change = _real_ms, _tell_nobody, False, None
 
-_spare: list[Journal] = []
+
+# Each with the run of Trio that had it. Until that is over, tasks may write to it that are only then cancelled.
+_used: list[tuple[trio.lowlevel.TrioToken, Journal]] = []
 _template: list[bytes] = []  # an empty journal, once the first test has made one
 
 
@@ -74,13 +91,7 @@ def _describe(journal: Journal) -> list[Any]:
 
 
 async def _new() -> Journal:
-    journal = sqlite3.connect(
-        ":memory:",
-        isolation_level=None,
-        check_same_thread=False,
-        factory=Journal,
-        cached_statements=_KEPT_STATEMENTS,
-    )
+    journal = sqlite3.connect(":memory:", isolation_level=None, factory=Journal, cached_statements=_KEPT_STATEMENTS)
     journal.deserialize(await template())
     journal.description = _describe(journal)
     journal.create_function("oc_now_ms", 0, lambda: journal.now_ms())
@@ -100,27 +111,41 @@ def _is_emptied(journal: Journal) -> bool:
     """Whether a journal that a test has used is as a new one again."""
     if journal.is_changed:
         return False
-    journal.rollback()
-    journal.isolation_level = None
-    if _describe(journal) != journal.description:
+    try:
+        journal.rollback()
+        journal.isolation_level = None
+        journal.set_trace_callback(None)
+        if _describe(journal) != journal.description:
+            return False
+        for name, sql in journal.description[0]:
+            if sql is not None and sql.startswith("CREATE TABLE") and not name.startswith("schema_"):
+                journal.execute(f"DELETE FROM {name}")
+    except sqlite3.Error:  # closed, for instance
         return False
-    for name, sql in journal.description[0]:
-        if sql is not None and sql.startswith("CREATE TABLE") and not name.startswith("schema_"):
-            journal.execute(f"DELETE FROM {name}")
     return True
+
+
+async def _next(run: trio.lowlevel.TrioToken) -> Journal:
+    for entry in [entry for entry in _used if entry[0] is not run]:
+        _used.remove(entry)
+        if _is_emptied(entry[1]):
+            return entry[1]
+        entry[1].close()
+    return await _new()
 
 
 @asynccontextmanager
 async def empty_journal() -> AsyncIterator[Journal]:
     """A migrated journal without rows, until the end of the test."""
-    journal = _spare.pop() if _spare else await _new()
-    journal.now_ms, journal.notify, journal.is_changed = _real_ms, _tell_nobody, False
+    run, is_over = trio.lowlevel.current_trio_token(), False
+    journal = await _next(run)
+    journal.begin_anew()
     try:
         yield journal
+        is_over = True
     finally:
-        # What can't be emptied, or is closed already, is not for another test.
-        with suppress(sqlite3.Error):
-            if _is_emptied(journal):
-                _spare.append(journal)
-            else:
-                journal.close()
+        # Frames of a failed test may be reading still: that journal is for nobody else.
+        if is_over:
+            _used.append((run, journal))
+        else:
+            journal.close()
