@@ -88,7 +88,7 @@ class EventHandler:
 
     async def _record_own(self, events: Sequence[Event]) -> int:
         """How many of the first `events` were of our own posts, and handled together, since a long answer makes several
-        posts; edits may be among them. 0 without a new post, and after a defect: each is then handled by itself.
+        posts; edits may be among them, or be all of them. 0 after a defect: each is then handled by itself.
         """
         own = [*takewhile(self._is_own, events)]
         posts = [event.post for event in own if isinstance(event, Posted)]
@@ -98,11 +98,12 @@ class EventHandler:
                 self._note(event)
                 if isinstance(event, PostEdited):
                     await self.posts.on_edited(event.post)
-            await self.posts.on_own_posted(posts)
+            if posts:
+                await self.posts.on_own_posted(posts)
 
-        about = {"kind": Posted.__name__, "posts": len(posts)}
+        about = {"kind": "own posts", "posts": len(own)}
         boundary = self.services.boundary
-        if not posts or await boundary.contain(handle, "event", about, passing=PASSING, will_retry=True):
+        if not own or await boundary.contain(handle, "event", about, passing=PASSING, will_retry=True):
             return 0
         return len(own)
 

@@ -1,5 +1,6 @@
 """Many posts that are not for the bot: recorded together, and the same comes of each as if it had come alone."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -141,6 +142,28 @@ async def test_our_own_posts_are_recorded_together(harness: Harness) -> None:
     [mark] = [mark for mark in await harness.store.watermarks.all(ACCOUNT) if mark.channel_id == posts[-1].channel_id]
     assert mark.post_id == posts[-1].id
     assert sum(sql.startswith("INSERT INTO watermarks") for sql in statements) == 2
+
+
+async def test_many_edits_of_our_own_are_handled_soon(harness: Harness) -> None:
+    """Those of growing answers that waited behind a slow look-up: what grows with their square would hold all up."""
+    await harness.start()
+    mine = harness.say("mine", by=harness.world.users.get(harness.bot.id))
+    harness.say("good morning")
+    await harness.settled()
+    harness.faults.latency = 2.0
+    # Bob is asked for first, and the others wait behind his post.
+    harness.say("hello", by=harness.bob)
+    for number in range(1000):
+        harness.edit(mine, f"mine {number}")
+        if number % 50 == 0:
+            await trio.sleep(0.001)
+    last = harness.say("and now?")
+    await trio.sleep(1)
+    assert await decisions(harness, [last]) == ["unseen"]
+    began = time.process_time()
+    await trio.sleep(2)
+    assert await decisions(harness, [last]) == ["context no_mention"]
+    assert time.process_time() - began < 0.3
 
 
 async def test_a_hundred_missed_posts_are_recorded_together(harness: Harness) -> None:
