@@ -65,20 +65,19 @@ def find_socket(config_path: str | None) -> "tuple[Path, tuple[str, ...]]":
 
 def _named_socket(config_path: str | None) -> "Path | None":
     """`gateway.admin.socket` of a configuration, whatever else is wrong with it."""
-    from pathlib import Path
 
     from oc_trio.config.document import read_document
-    from oc_trio.config.paths import find_config
+    from oc_trio.config.paths import current_folder, expanded, find_config
     from oc_trio.errors import ConfigError
 
     try:
-        found = find_config(config_path, os.environ, Path.cwd())
+        found = find_config(config_path, os.environ, current_folder())
         value: Any = read_document(found, os.environ).values if found else {}
     except ConfigError:
         return None
     for key in ("gateway", "admin", "socket"):
         value = value.get(key) if isinstance(value, Mapping) else None
-    return Path(value).expanduser() if isinstance(value, str) and value else None
+    return expanded(value) if isinstance(value, str) and value else None
 
 
 def ask(path: "Path", what: str = "/status.json", method: str = "GET") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 from oc_trio.cli.journal import fail, now_ms, print_json
 from oc_trio.cli.options import config_option
+from oc_trio.config.paths import expanded
 
 if TYPE_CHECKING:
     from oc_trio.runtime.operator.jobs.cron_jobs import ImportedJob, JobStates
@@ -45,7 +46,7 @@ def import_(
     now = now_ms()
     try:
         rules = ImportRules(now, target or "", timezone or "")
-        carried = [carry_over(raw, rules) for raw in read_openclaw_jobs(path.expanduser())]
+        carried = [carry_over(raw, rules) for raw in read_openclaw_jobs(expanded(path))]
     except UnreadableState as problem:
         fail(str(problem))
         return

@@ -11,6 +11,7 @@ import click
 from oc_trio.classes import frozen
 from oc_trio.cli.exits import EX_CONFIG, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE
 from oc_trio.cli.init_options import InitOptions
+from oc_trio.config.paths import expanded
 
 if TYPE_CHECKING:
     from oc_trio.cli.init_model import ModelAnswer
@@ -109,7 +110,7 @@ def command(
             strangers=strangers or "",
             channels=channels or "",
             people=people,
-            output=Path.cwd() / output.expanduser(),
+            output=Path.cwd() / expanded(output),
             overwrite=overwrite,
         )
         missing = _missing(options)

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 import attrs
 import click
@@ -40,10 +39,10 @@ def list_(config_path: str | None, plain: bool, as_json: bool) -> None:
     from oc_trio.config.fields import camel
     from oc_trio.config.load import build, load
     from oc_trio.config.model_list import provider_rows
-    from oc_trio.config.paths import find_config
+    from oc_trio.config.paths import current_folder, find_config
 
     try:
-        named = config_path or os.environ.get("OC_TRIO_CONFIG") or find_config(None, os.environ, Path.cwd())
+        named = config_path or os.environ.get("OC_TRIO_CONFIG") or find_config(None, os.environ, current_folder())
         # Without any file the built-in providers can be listed all the same.
         loaded = load(config_path, os.environ, connect=False) if named else build(Document(), os.environ, connect=False)
     except ConfigError as error:

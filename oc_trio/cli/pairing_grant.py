@@ -10,6 +10,7 @@ import click
 from oc_trio.cli.edge import harmless
 from oc_trio.cli.exits import EX_FAILED, EX_PARTIAL
 from oc_trio.cli.journal import EXIT_CODES, account_id, fail, now_ms, print_json, shared_options, with_journal
+from oc_trio.config.paths import expanded
 
 if TYPE_CHECKING:
     from oc_trio.config.load import Loaded
@@ -61,7 +62,7 @@ def import_(path: Path, config_path: str | None, account: str | None, *, as_json
     from oc_trio.store.openclaw_pairing import UnreadableState, read_approvals
 
     try:
-        entries = read_approvals(path.expanduser())
+        entries = read_approvals(expanded(path))
     except UnreadableState as problem:
         fail(str(problem))
         return

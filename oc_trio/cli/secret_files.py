@@ -8,13 +8,14 @@ from attrs import field
 
 from oc_trio.classes import define
 from oc_trio.cli.prompts import SetupFailed
+from oc_trio.config.paths import expanded
 
 
 def read_secret_file(path: Path) -> str:
     """The secret in a file, whoever may read that. Raises SetupFailed."""
     try:
         # Editors on Windows put a byte order mark before the text.
-        text = path.expanduser().read_text(encoding="utf-8-sig")
+        text = expanded(path).read_text(encoding="utf-8-sig")
     except OSError as problem:
         raise SetupFailed(f"{path} can't be read: {problem.strerror}") from None
     except ValueError:
@@ -46,8 +47,8 @@ class SecretFiles:
         it is not a pipe or the like; else `name`, which is to be written unless it holds the secret already.
         """
         own = self.folder / name
-        if given is not None and _is_kept_well(given.expanduser()):
-            path = Path.cwd() / given.expanduser()
+        if given is not None and _is_kept_well(expanded(given)):
+            path = Path.cwd() / expanded(given)
             return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else str(path)
         # A file that holds the secret already is left alone, so that a repeated `init` has nothing to overwrite.
         if not (_is_kept_well(own) and _holds(own, secret)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from oc_trio.config.document import Document
 from oc_trio.config.findings import Findings
 from oc_trio.config.parse import join, kind_of
-from oc_trio.config.paths import openclaw_home
+from oc_trio.config.paths import is_file, openclaw_home
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*?)\s*")
 _DOUBLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
@@ -39,7 +39,7 @@ def _inline(document: Document, findings: Findings) -> dict[str, str]:
 
 
 def _read(file: Path, findings: Findings) -> dict[str, str]:
-    if not file.is_file():
+    if not is_file(file):
         return {}
     try:
         text = file.read_text(encoding="utf-8-sig")

@@ -26,7 +26,7 @@ from oc_trio.config.findings import Findings
 from oc_trio.config.legacy import ModernDocument, modernize
 from oc_trio.config.model import Config
 from oc_trio.config.parse import is_within
-from oc_trio.config.paths import find_config, no_config_problem, state_dir
+from oc_trio.config.paths import current_folder, find_config, no_config_problem, state_dir
 from oc_trio.config.persona import read_personas
 from oc_trio.config.read_config import read_config
 from oc_trio.config.secret_keys import holds_secret
@@ -90,7 +90,7 @@ def load(
     server addresses may be missing: commands that only read the state don't need them. With `to_start`, there has to be
     a model, too.
     """
-    folder = Path.cwd() if cwd is None else cwd
+    folder = current_folder() if cwd is None else cwd
     config_file = find_config(path, env, folder)
     document = read_document(config_file, env) if config_file else Document()
     try:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from oc_trio.config.openclaw_draft import OpenClawDraft
 from oc_trio.config.parse import join
-from oc_trio.config.paths import openclaw_home
+from oc_trio.config.paths import expanded, is_folder, openclaw_home
 
 _THINKING_LEVELS = {"minimal": "low", "xhigh": "high", "max": "high", "ultra": "high", "adaptive": ""}
 _ONE_FORM = "move its agents into agents.entries, under their ids, and remove it"
@@ -99,7 +98,7 @@ def _workspace(draft: OpenClawDraft, env: Mapping[str, str]) -> None:
     """Sets OpenClaw's default folder of the agents' files, if the file names none and that folder exists."""
     defaults = draft.table("agents", "defaults")
     folder = env.get("OPENCLAW_WORKSPACE_DIR", "").strip() or str(openclaw_home(env) / "workspace")
-    if "workspace" not in defaults and Path(folder).expanduser().is_dir():
+    if "workspace" not in defaults and is_folder(expanded(folder)):
         draft.ensure_table("agents", "defaults")["workspace"] = folder
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from oc_trio.classes import frozen
+from oc_trio.config.paths import is_file
 
 _PROFILES = "SELECT value_json FROM config_machine_state WHERE state_key = 'authProfiles.store'"
 _STORED = (
@@ -78,7 +79,7 @@ class OpenClawStore:
 
     def _first(self, query: str, *values: str) -> str | None:
         """The first column of the first row of a query."""
-        if not self.database.is_file():
+        if not is_file(self.database):
             return None
         uri = f"file:{quote(str(self.database))}?mode=ro"
         try:

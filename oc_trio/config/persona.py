@@ -9,9 +9,11 @@ from pathlib import Path
 from oc_trio.config.findings import Findings
 from oc_trio.config.model import Config
 from oc_trio.config.parse import join
+from oc_trio.config.paths import expanded
 from oc_trio.core.text import clean
 
 FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md")
+_NO_FOLDER = "is not a folder"
 MAX_CHARS = 20_000  # of each file, as in OpenClaw
 
 
@@ -25,11 +27,11 @@ def read_personas(config: Config, folder: Path, findings: Findings) -> dict[str,
         workspace, path = workspace_of(config, agent)
         if not workspace:
             continue
-        workspace_folder = folder / Path(workspace).expanduser()
-        if not workspace_folder.is_dir():
+        workspace_folder = folder / expanded(workspace)
+        if wrong := _folder_problem(workspace_folder):
             # Not every agent has a folder in the shared one.
-            if path != "agents.defaults.workspace":
-                findings.warning(path, f"{workspace_folder} is not a folder", "agents are told nothing from it")
+            if path != "agents.defaults.workspace" or wrong != _NO_FOLDER:
+                findings.warning(path, f"{workspace_folder} {wrong}", "agents are told nothing from it")
             continue
         parts = [part for name in FILES if (part := _part(workspace_folder / name, findings))]
         if parts:
@@ -48,6 +50,14 @@ def workspace_of(config: Config, agent: str) -> tuple[str, str]:
     if shared and len(config.agents.entries) > 1:
         shared = f"{shared.rstrip('/')}/{agent}"
     return shared, "agents.defaults.workspace"
+
+
+def _folder_problem(folder: Path) -> str:
+    """What is wrong where there is no folder that this user may see; "" if there is one."""
+    try:
+        return "" if folder.is_dir() else _NO_FOLDER
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
 
 
 def _part(file: Path, findings: Findings) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from oc_trio.config.parse import Invalid, join, kind_of, nearest
+from oc_trio.config.paths import expanded
 from oc_trio.config.secrets import (
     COMMAND_SECONDS,
     NO_SECRET,
@@ -67,7 +68,7 @@ def _fetch(
 ) -> Secret:
     if ref.source is SecretSource.FILE:
         # An absolute path takes the folder's place.
-        ref = evolve(ref, target=str(folder / Path(ref.target).expanduser()))
+        ref = evolve(ref, target=str(folder / expanded(ref.target)))
     try:
         return read_secret(ref, env, form)
     except SecretMalformed as error:

@@ -14,7 +14,7 @@ from attrs import field
 from oc_trio.classes import frozen
 from oc_trio.config.openclaw_store import OpenClawStore, StoreUnreadable
 from oc_trio.config.parse import Invalid, join
-from oc_trio.config.paths import openclaw_home
+from oc_trio.config.paths import expanded, openclaw_home
 from oc_trio.errors import Problem
 
 _SHAPE = {"source", "provider", "id"}
@@ -115,9 +115,9 @@ def _command(provider: Mapping[str, Any], alias: str, name: str, where: str, env
         raise Invalid(Problem(f"{where}.command", "must be the absolute path of a program"))
     if not isinstance(arguments, list) or not all(isinstance(text, str) for text in arguments):
         raise Invalid(Problem(f"{where}.args", "must be a list of texts"))
-    file = Path(program).expanduser()
+    file = expanded(program)
     trusted = provider.get("trustedDirs")
-    if isinstance(trusted, list) and not any(file.is_relative_to(Path(str(text)).expanduser()) for text in trusted):
+    if isinstance(trusted, list) and not any(file.is_relative_to(expanded(str(text))) for text in trusted):
         raise Invalid(Problem(f"{where}.command", "is in none of trustedDirs", "add its folder there"))
     reference: dict[str, Any] = {"source": "exec", "command": [str(file), *arguments], "provider": alias, "id": name}
     if provider.get("jsonOnly") is False:

@@ -21,6 +21,7 @@ from typing import Any
 from attrs import field
 
 from oc_trio.classes import frozen
+from oc_trio.config.paths import expanded, is_file
 
 MAX_OUTPUT = 1_048_576  # bytes of a command's answer, which may hold many secrets
 COMMAND_SECONDS = 15.0  # a password manager that asks its server takes a few; longer is a prompt nobody will answer
@@ -135,7 +136,7 @@ def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = Secre
             value = _from_env(ref.target, env)
         case SecretSource.FILE:
             copy = find_credential(credential_name(ref.target), env)
-            value = _read(Path(copy.target)) if copy else _from_file(Path(ref.target).expanduser())
+            value = _read(Path(copy.target)) if copy else _from_file(expanded(ref.target))
             if ref.pointer:
                 value = _at_pointer(value, ref)
         case SecretSource.CREDENTIAL:
@@ -158,7 +159,7 @@ def read_secret(ref: SecretRef, env: Mapping[str, str], form: SecretForm = Secre
 
 def credential_name(path: str) -> str:
     """The name under which systemd passes a copy of the file at `path` to the service: its own and a digest."""
-    file = Path(path).expanduser()
+    file = expanded(path)
     digest = hashlib.sha256(str(file).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', file.name)[:100]}.{digest}"
 
@@ -186,7 +187,7 @@ def with_credentials(env: Mapping[str, str]) -> Mapping[str, str]:
 def find_credential(name: str, env: Mapping[str, str]) -> SecretRef | None:
     """The systemd credential of that name, if the service was given one (`LoadCredential=`)."""
     folder = env.get("CREDENTIALS_DIRECTORY")
-    if not folder or not (Path(folder) / name).is_file():
+    if not folder or not is_file(Path(folder) / name):
         return None
     return SecretRef(SecretSource.CREDENTIAL, str(Path(folder) / name))
 

@@ -17,6 +17,7 @@ from oc_trio.config.agents import Provider
 from oc_trio.config.builtin_providers import BUILT_IN
 from oc_trio.config.load import Loaded
 from oc_trio.config.parse import Invalid, join
+from oc_trio.config.paths import expanded, is_folder
 from oc_trio.config.persona import workspace_of
 from oc_trio.config.secret_keys import secret_ref
 from oc_trio.config.secrets import Secret, SecretRef, SecretSource, credential_name
@@ -67,7 +68,7 @@ def paths(loaded: Loaded) -> tuple[ServicePath, ...]:
     named: list[tuple[str, str]] = [("the configuration", str(path)) for path in _documents(loaded)]
     tls = config.gateway.tls
     named += [("gateway.tls.certFile", tls.cert_file), ("gateway.tls.keyFile", tls.key_file)]
-    named += [("skills.dirs", each) for each in config.skills.dirs if (folder / each).is_dir()]
+    named += [("skills.dirs", each) for each in config.skills.dirs if is_folder(folder / each)]
     for agent in tuple(config.agents.entries) or ("main",):
         workspace, key = workspace_of(config, agent)
         named.append((key, workspace))
@@ -78,7 +79,7 @@ def paths(loaded: Loaded) -> tuple[ServicePath, ...]:
         named += [
             (f"{key}.command", word) for word in (server.command, *server.args) if word.startswith(("/", "~", "."))
         ]
-    return tuple(ServicePath(key, (folder / Path(text).expanduser())) for key, text in named if text)
+    return tuple(ServicePath(key, (folder / expanded(text))) for key, text in named if text)
 
 
 def is_below(path: Path, folders: Iterable[str]) -> bool:
@@ -107,7 +108,7 @@ def _documents(loaded: Loaded) -> Iterator[Path]:
 
 def _credential(ref: SecretRef | None, key: str, folder: Path) -> Iterator[Credential]:
     if ref is not None and ref.source is SecretSource.FILE:
-        target = str(folder / Path(ref.target).expanduser())
+        target = str(folder / expanded(ref.target))
         yield Credential(credential_name(target), key, target)
     elif ref is not None and ref.source is SecretSource.ENV:
         yield Credential(ref.target, key)

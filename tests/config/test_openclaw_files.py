@@ -419,6 +419,9 @@ def test_a_variable_names_another_folder_for_the_workspace(home: Path, tmp_path:
     assert loaded_of(home, named).config.agents.defaults.workspace == str(other)
     other.rmdir()
     assert loaded_of(home, named).config.agents.defaults.workspace == ""
+    for unusable in ("~no-such-user/workspace", "x" * 300):
+        named = evolve(case, env={**case.env, "OPENCLAW_WORKSPACE_DIR": unusable})
+        assert loaded_of(home, named).config.agents.defaults.workspace == ""
 
 
 def ask_openclaw(home: Path, case: Case, *words: str) -> Any:

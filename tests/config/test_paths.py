@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from oc_trio.config import paths
-from oc_trio.config.paths import find_config, no_config_problem, state_dir
+from oc_trio.config.load import load
+from oc_trio.config.paths import expanded, find_config, no_config_problem, state_dir
 from oc_trio.errors import ConfigError
 
 
@@ -69,3 +70,32 @@ def test_where_there_is_none_the_places_are_named(tmp_path: Path) -> None:
         str(tmp_path / "theirs.json")
         in no_config_problem({**env, "OPENCLAW_CONFIG_PATH": f"{tmp_path}/theirs.json"}, tmp_path).hint
     )
+
+
+def test_a_folder_that_can_t_be_looked_into_is_no_traceback(tmp_path: Path) -> None:
+    """As of a service's user in the folder of root. Root itself may look everywhere, so here a name is too long."""
+    closed = tmp_path / ("x" * 300)
+    env = {"HOME": str(closed), "OPENCLAW_STATE_DIR": str(closed)}
+    assert find_config(None, env, closed) is None
+    assert f"looked for {closed}/oc-trio.toml (can't be read: File name too long), " in str(
+        no_config_problem(env, closed)
+    )
+    with pytest.raises(ConfigError, match="can't be read: File name too long"):
+        find_config("config.toml", env, closed)
+
+
+def test_the_home_of_a_user_that_does_not_exist_stays_as_it_is(tmp_path: Path) -> None:
+    """So that what is said is that there is no such file."""
+    assert expanded("~no-such-user/config.toml") == Path("~no-such-user/config.toml")
+    with pytest.raises(ConfigError, match=r"~no-such-user/config\.toml: no such file"):
+        find_config("~no-such-user/config.toml", {}, tmp_path)
+
+
+def test_a_folder_that_was_deleted_meanwhile_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a shell that stands in it."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(ConfigError, match="the current folder: is not there any more"):
+        load(None, {})

@@ -44,3 +44,12 @@ def test_what_can_t_be_told_is_a_warning(load_text: LoadText, workspace: Path) -
     assert any("SOUL.md: can't be read: it is not UTF-8 text" in one for one in warnings)
     assert any(f"AGENTS.md: only its first {MAX_CHARS} characters" in one for one in warnings)
     assert any("agents.entries.ops.workspace: " in one and "gone is not a folder" in one for one in warnings)
+
+
+def test_a_folder_that_can_t_be_looked_into_is_a_warning(load_text: LoadText) -> None:
+    """The shared one's too: where it is, the agents have lost what they were told."""
+    folder = "x" * 300
+    loaded = load_text(f'{HEAD}[agents.defaults]\nworkspace = "{folder}"')
+    assert any(f"{folder} can't be read: File name too long" in str(one) for one in loaded.warnings)
+    unknown = load_text(f'{HEAD}[agents.entries]\nmain = {{ workspace = "~no-such-user/home" }}')
+    assert any("~no-such-user/home is not a folder" in str(one) for one in unknown.warnings)

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from oc_trio.config.load import Loaded
 from oc_trio.config.parse import Invalid
+from oc_trio.config.paths import expanded
 from oc_trio.config.secret_keys import read_late
 from oc_trio.errors import ConfigError, Problem, StoreError
 from oc_trio.store.location import is_postgres
@@ -23,7 +24,7 @@ _OWN_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock", SO
 def admin_socket(loaded: Loaded) -> Path:
     """Where the gateway of this configuration listens for commands of this machine."""
     named = loaded.config.gateway.admin.socket
-    return Path(named).expanduser() if named else loaded.state_dir / SOCKET
+    return expanded(named) if named else loaded.state_dir / SOCKET
 
 
 def journal_location(loaded: Loaded, *, create: bool = True) -> str:

@@ -14,6 +14,7 @@ from attrs import field
 from oc_trio.agent.port import ToolSpec
 from oc_trio.agent.toolbox import Function, ToolFailed
 from oc_trio.classes import frozen
+from oc_trio.config.paths import is_folder
 from oc_trio.core.text import clean
 from oc_trio.telemetry.log import get_logger
 
@@ -100,7 +101,7 @@ def find_skills(folders: Iterable[Path]) -> SkillLibrary:
     """The skills below each folder, one level deep, in order of name. Blocking. What can't be used is logged."""
     skills: dict[str, Skill] = {}
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             continue
         for path in sorted(folder.glob(f"*/{FILE}")):
             try:

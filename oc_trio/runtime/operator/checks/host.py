@@ -14,6 +14,7 @@ import httpx
 import trio
 
 from oc_trio.config.accounts import Account
+from oc_trio.config.paths import expanded
 from oc_trio.mattermost.transport import MattermostServer
 from oc_trio.runtime.account.dependencies import Dependencies
 from oc_trio.runtime.operator.findings import Finding, Level
@@ -171,7 +172,7 @@ async def _asked_of_systemd() -> tuple[float, str] | None:
 def _read_unit(folders: Sequence[Path]) -> tuple[float, str] | None:
     """From the unit's file and its drop-ins, where systemd is not to be asked."""
     for folder in folders:
-        path = folder.expanduser() / UNIT
+        path = expanded(folder) / UNIT
         try:
             texts = [path.read_text()]
             texts += [each.read_text() for each in sorted(path.with_name(f"{UNIT}.d").glob("*.conf"))]
