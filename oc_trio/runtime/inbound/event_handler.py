@@ -52,6 +52,9 @@ SKEW_MS = 60_000
 # posts in it. Nobody waits for an answer to them, and to another post among them it comes so much later.
 BUSY = 20
 GATHER_SECONDS = 0.05
+# Posts that are looked at together behind one that was for the bot: the next may be as well, as in its thread, and what
+# lies behind that one is then looked at in vain. More again once all of these are not.
+FEW = 50
 
 log = get_logger(part="event_handler")
 
@@ -73,11 +76,17 @@ class EventHandler:
         """Handle events that came together, in order, as `on_event` does each; posts in a row that don't address the
         bot are recorded together, and so are our own.
         """
-        at, most = 0, 0
+        at, most, look = 0, 0, len(events)
         while at < len(events):
-            if count := await self.posts.record_unaddressed(_posts(events[at:]), Source.LIVE):
+            posts = _posts(events[at : at + look])
+            if count := await self.posts.record_unaddressed(posts, Source.LIVE):
                 self.services.health.update(self.services.account, last_event_at=self.services.clock.now_ms())
             at, most = at + count, max(most, count)
+            if count == look:
+                look = min(look * 4, len(events))
+                continue
+            if count < len(posts):
+                look = FEW
             if at < len(events) and (count := await self._record_own(events[at:])):
                 at += count
             elif at < len(events):

@@ -120,6 +120,32 @@ async def test_under_a_flood_the_next_posts_are_gathered(harness: Harness) -> No
     assert counts == [1, 30, 2, 1, 1]
 
 
+async def test_behind_posts_for_the_bot_few_are_looked_at(harness: Harness) -> None:
+    """All that wait, once for each message to the bot, would hold everything up."""
+    harness.script = [Say("yes")]
+    await harness.start()
+    root = harness.say("@helper one?")
+    others = [harness.say(f"topic {number}") for number in range(120)]
+    await harness.settled()
+    harness.faults.latency = 2.0
+    # Bob is asked for first, and the others wait behind his post.
+    harness.say("hello", by=harness.bob)
+    messages = [harness.say(f"and {number}?", root=root) for number in range(10)]
+    posts = [harness.say("a word", root=other) for other in others]
+    await trio.sleep(1)
+    statements: list[str] = []
+    harness.journal.set_trace_callback(statements.append)
+    harness.faults.latency = 0.0
+    await trio.sleep(2)
+    await harness.settled()
+    harness.journal.set_trace_callback(None)
+    assert await decisions(harness, messages) == ["admit thread_participation"] * 10
+    assert await decisions(harness, posts) == ["context no_mention"] * 120
+    # One for each message's own decision, and one or a few for each look.
+    assert sum("JOIN participation" in sql for sql in statements) < 30
+    assert sum(sql.startswith("INSERT INTO seen") for sql in statements) <= 15
+
+
 async def test_our_own_posts_are_recorded_together(harness: Harness) -> None:
     """Those that come together, with edits among them, are one transaction: their rows are confirmed, and the channel
     is read up to the last.
