@@ -34,7 +34,7 @@ _READ_AT_ONCE = 32
 
 
 @define(eq=False)
-class Wait:
+class PacedWait:
     """What a task waits for in a pacer; `task` is that task while it sleeps there."""
 
     is_over: bool = field(init=False, default=False)
@@ -67,11 +67,11 @@ class ReadPacer:
 
     live: int = 0
     # By the moment at which they are due, and those whose moment has come, in order.
-    _waits: dict[float, list[Wait]] = field(init=False, factory=dict)
-    _due: deque[Wait] = field(init=False, factory=deque)
+    _waits: dict[float, list[PacedWait]] = field(init=False, factory=dict)
+    _due: deque[PacedWait] = field(init=False, factory=deque)
     # One of those that wait leads: it alone has a deadline, which it sleeps in. `_next` has been woken to lead.
     _is_led: bool = field(init=False, default=False)
-    _next: Wait | None = field(init=False, default=None)
+    _next: PacedWait | None = field(init=False, default=None)
     _sleep: trio.CancelScope | None = field(init=False, default=None)
 
     @property
@@ -93,9 +93,9 @@ class ReadPacer:
     async def sleep_until(self, due: float) -> None:
         """Until `due` on Trio's clock, and until those that are due earlier have gone on."""
         if trio.current_time() < _moment(due):
-            await self.wait(Wait(), due)
+            await self.wait(PacedWait(), due)
 
-    async def wait(self, wait: Wait, due: float) -> None:
+    async def wait(self, wait: PacedWait, due: float) -> None:
         """Until `wait` is over; it goes on at `due` and whenever it says.
 
         A deadline that passes costs Trio several times a task that another wakes: a third of all CPU, with a thousand
@@ -120,7 +120,7 @@ class ReadPacer:
                 self._next = other
                 other.wake()
 
-    async def _lead(self, own: Wait) -> None:
+    async def _lead(self, own: PacedWait) -> None:
         """Call all that are due, until `own` is over."""
         while True:
             called = woken = 0
@@ -152,13 +152,13 @@ class ReadPacer:
             for at in sorted(at for at in self._waits if at <= now):
                 self._due.extend(self._waits.pop(at))
 
-    def _add(self, wait: Wait, due: float) -> None:
+    def _add(self, wait: PacedWait, due: float) -> None:
         at = _moment(due)
         self._waits.setdefault(at, []).append(wait)
         if self._sleep is not None and at < self._sleep.deadline:
             self._sleep.deadline = at
 
-    def _sleeping(self) -> Wait | None:
+    def _sleeping(self) -> PacedWait | None:
         """One that can be woken."""
         waits = itertools.chain(self._due, *self._waits.values())
         return next((wait for wait in waits if wait.task is not None), None)

@@ -13,7 +13,7 @@ import trio
 from attrs import field
 
 from oc_trio.classes import define
-from oc_trio.network.read_pacer import TICK, ReadPacer, Wait
+from oc_trio.network.read_pacer import TICK, PacedWait, ReadPacer
 
 # Opens a TCP connection to a host and port.
 Dial = Callable[[str, int], Awaitable[trio.SocketStream]]
@@ -153,7 +153,7 @@ class PacedStream(trio.abc.Stream):
 
 
 @define(eq=False)
-class _Pieces(Wait):
+class _Pieces(PacedWait):
     """The reads of a socket that are one piece; `read` has what they brought."""
 
     stream: PacedStream
