@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oc_trio.cli import collector
 from oc_trio.cli.exits import first, reason_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ async def _run(port: int | None, model: "DemoModel", state: Path) -> None:
             demo = seed(world)
             url = await _serve(nursery, world, port)
             gateway = demo_gateway(url, demo.bot.token, state, model)
+            collector.settle()
 
             async def stop() -> None:
                 # The first signal lets running turns end, the second cancels them.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oc_trio.cli import collector
 from oc_trio.cli.exits import first, reason_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ async def _run(host: str, port: int, bot_token: str, settings: "Settings", as_js
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             url: str = await nursery.start(partial(serve, world, host=host, port=port))
+            collector.settle()
             if as_json:
                 click.echo(
                     json.dumps(

@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 
+import pytest
 from click.testing import CliRunner
 
 from oc_trio.cli.main import main
@@ -30,6 +31,19 @@ def test_a_program_that_runs_for_long_collects_as_usual() -> None:
         "collector.begin(); collector.settle(); print(gc.get_threshold() == usual, gc.get_freeze_count() > 0)"
     )
     assert output_of(code) == ["True", "True"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_a_server_collects_as_usual(command: str) -> None:
+    """Each may run for days."""
+    shown = "import atexit, gc; usual = gc.get_threshold(); atexit.register(lambda: print(gc.get_threshold() == usual))"
+    code = f"{shown}; from oc_trio.cli.main import main; main(['{command}', '--port', '0'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "http://127.0.0.1:" in process.stdout.readline()
+        process.terminate()
+        assert process.stdout.read().split()[-1] == "True"
 
 
 def test_a_call_within_a_program_changes_nothing() -> None:
