@@ -1,4 +1,4 @@
-"""Threads in which the bot has posted: messages there need no mention for some days."""
+"""Threads in which the bot has answered or asked: messages there need no mention for some days."""
 
 from collections.abc import Mapping
 
@@ -51,7 +51,7 @@ def record(tx: Tx, account: AccountId, channel: ChannelId, root: ThreadRoot, at:
 
 @frozen
 class Participation:
-    """Records threads with answers and looks them up."""
+    """Records threads with answers or questions and looks them up."""
 
     _engine: Engine
 

@@ -24,7 +24,7 @@ from oc_trio.core.post_marker import KEY, MARKER
 from oc_trio.core.questions import Answer, DialogAnswer, Question
 from oc_trio.core.turn_events import Button
 from oc_trio.errors import MattermostError
-from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey
+from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey, ThreadRoot
 from oc_trio.mattermost.files import from_bytes
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
@@ -107,6 +107,11 @@ class Questions:
         try:
             with trio.move_on_after(seconds):
                 post = await services.delivery.post_or_abandon(self._question_post(question, place, files))
+                if place.root_id and not question.clicks_only:
+                    # A message in its thread may be the answer, and nobody mentions the bot to whom it has just spoken.
+                    await services.store.participation.record(
+                        services.account, place.channel_id, ThreadRoot(place.root_id), services.clock.now_ms()
+                    )
                 await waiting.answered.wait()
             is_over = True
         finally:

@@ -126,6 +126,27 @@ async def test_only_who_asked_approves(harness: Harness) -> None:
     assert "approved words" in harness.answers()
 
 
+async def test_a_reply_in_its_thread_answers_a_question(harness: Harness) -> None:
+    """Without a mention, although nothing else of the bot is there yet; a message elsewhere is none."""
+    answers: list[str] = []
+
+    def script(_: Any) -> Any:
+        answers.append((yield CallTool("ask_user", {"question": "Which?", "free_text": True})).text)
+        yield Say("done")
+
+    await open_for_business(harness)
+    harness.script = script
+    root = harness.say("@helper go")
+    await harness.until(harness.ours)
+    harness.say("Red")
+    await trio.sleep(1)
+    assert answers == []
+    harness.say("Blue", root=root)
+    await harness.settled()
+    assert answers == ["Blue"]
+    assert harness.answers() == ["Which?", "done"]
+
+
 async def test_a_question_outlives_a_stop(harness: Harness) -> None:
     """It is shown once, with its buttons for as long as the gateway is away, and a click after the start answers it."""
     answers: list[str] = []
