@@ -11,7 +11,8 @@ import click
 from oc_trio.classes import frozen
 from oc_trio.cli.exits import EX_CONFIG, EX_INTERRUPTED, EX_NOPERM, EX_UNAVAILABLE
 from oc_trio.cli.init_options import InitOptions
-from oc_trio.config.paths import expanded
+from oc_trio.config.paths import current_folder, expanded, is_folder
+from oc_trio.errors import ConfigError
 
 if TYPE_CHECKING:
     from oc_trio.cli.init_model import ModelAnswer
@@ -110,7 +111,7 @@ def command(
             strangers=strangers or "",
             channels=channels or "",
             people=people,
-            output=Path.cwd() / expanded(output),
+            output=current_folder() / expanded(output),
             overwrite=overwrite,
         )
         missing = _missing(options)
@@ -122,6 +123,9 @@ def command(
     except SetupFailed as problem:
         click.echo(f"oc-trio: {problem}", err=True)
         code = problem.exit_code
+    except ConfigError as error:
+        click.echo(f"oc-trio: {error}", err=True)
+        code = EX_CONFIG
     except click.Abort as abort:
         end_unanswered(abort, wanted)
     sys.exit(code)
@@ -181,11 +185,11 @@ class _Setup:
         from oc_trio.cli.prompts import SetupFailed
 
         output = self.options.output
-        if not output.parent.is_dir():
+        if not is_folder(output.parent):
             raise SetupFailed(f"there is no folder {output.parent}: mkdir -p {output.parent}")
         if not os.access(output.parent, os.W_OK | os.X_OK):
             raise SetupFailed(f"this user can't write into {output.parent}: name another place with --output")
-        if output.is_dir():
+        if is_folder(output):
             raise SetupFailed(f"{output} is a folder: name a file with --output")
         self._agree_to_replace(output)
 
@@ -364,7 +368,6 @@ class _Setup:
         from oc_trio.config.load import load
         from oc_trio.config.paths import find_config
         from oc_trio.core.access import DmPolicy
-        from oc_trio.errors import ConfigError
         from oc_trio.runtime.operator.doctor import Depth
         from oc_trio.telemetry.log import configure
 
@@ -378,7 +381,7 @@ class _Setup:
         configure(level="error")
         findings = in_trio(examine, loaded, Depth(), as_json)
         try:
-            is_found = find_config(None, os.environ, Path.cwd()) == output
+            is_found = find_config(None, os.environ, current_folder()) == output
         except ConfigError:
             is_found = False
         option = "" if is_found else f" --config {output}"

@@ -423,3 +423,18 @@ def _read_until(terminal: int, text: str) -> str:
         assert ready, shown.decode()
         shown += os.read(terminal, 4096)
     return shown.decode()
+
+
+def test_a_place_that_can_t_be_seen_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may not be looked into (or, for root, has too long a name), and one that was deleted meanwhile."""
+    words = ("--url", "http://127.0.0.1:9", "--model", "m", "--token-stdin")
+    closed = init(*words, "--output", f"{tmp_path}/{'x' * 300}/oc-trio.toml", stdin="token-of-the-bot")
+    assert (closed.exit_code, "there is no folder" in closed.stderr) == (1, True)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    gone = init(*words, stdin="token-of-the-bot")
+    assert (gone.exit_code, gone.stderr) == (
+        78,
+        "oc-trio: the current folder: is not there any more (start this in another one)\n",
+    )
