@@ -25,13 +25,13 @@ from tests.logbook import Logbook
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason="the mcp extra is not installed")
 
 INITIALIZE: dict[str, Any] = GOOD["initialize"]
-WRONG = str(Path(__file__).with_name("wrong_mcp_server.py"))
+WRONG = (sys.executable, "-I", "-S", str(Path(__file__).with_name("wrong_mcp_server.py")))
 SOON = Restarts(0.02, 0.02)
 FINE = {"name": "ok", "inputSchema": {"type": "object"}}
 
 
 def wrong(answers: dict[str, Any], *life: Path) -> McpServerSpec:
-    command = (sys.executable, WRONG, json.dumps(answers), *map(str, life))
+    command = (*WRONG, json.dumps(answers), *map(str, life))
     return McpServerSpec("wrong", command, restarts=SOON, stop_limit=0.1)
 
 

@@ -64,17 +64,18 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 @pytest.mark.parametrize("path", places(CHUNK), ids=lambda path: ".".join(map(str, path)))
 async def test_any_value_in_any_place_is_read_or_fails_in_words(path: tuple[Any, ...]) -> None:
     """Only an agent's own errors come out, and what comes out is clean."""
-    for value in VALUES:
-        bad = json.dumps(replaced(CHUNK, path, value)).encode()
-        body = b"data: " + bad + b"\n\n" + sse(delta("after"), delta(None, "stop"))
-        async with serve_model(Reply(body=body), Reply(body=sse(delta("done"), delta(None, "stop")))) as server:
+    async with serve_model() as server:
+        for value in VALUES:
+            bad = json.dumps(replaced(CHUNK, path, value)).encode()
+            body = b"data: " + bad + b"\n\n" + sse(delta("after"), delta(None, "stop"))
+            server.replies = [Reply(body=body), Reply(body=sse(delta("done"), delta(None, "stop")))]
             try:
                 events = await ask(server, turn(tools=Tools(ToolResult("r"), ToolResult("r"), ToolResult("r"))))
             except AgentError:
                 continue
-        assert isinstance(events[-1], Final | Failed)
-        repr(events).encode()
-        "".join(event.text for event in events if isinstance(event, TextDelta)).encode()
+            assert isinstance(events[-1], Final | Failed)
+            repr(events).encode()
+            "".join(event.text for event in events if isinstance(event, TextDelta)).encode()
 
 
 KEYS = ("choices", "delta", "message", "content", "tool_calls", "usage", "index", "model", "x", "text", "finish_reason")

@@ -29,7 +29,7 @@ def toy(**more: object) -> McpServer:
 def with_tools(*names: str, **more: object) -> McpServer:
     """A server that starts in a twentieth of the toy's time and only lists tools."""
     answers = {"tools/list": {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in names]}}
-    return McpServer(command=sys.executable, args=(WRONG, json.dumps(answers)), **more)  # type: ignore[arg-type]
+    return McpServer(command=sys.executable, args=("-I", "-S", WRONG, json.dumps(answers)), **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
