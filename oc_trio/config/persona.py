@@ -4,6 +4,7 @@ Other files of a workspace, such as OpenClaw's memory, are not read.
 """
 
 import os
+import stat
 from pathlib import Path
 
 from oc_trio.config.findings import Findings
@@ -54,10 +55,14 @@ def workspace_of(config: Config, agent: str) -> tuple[str, str]:
 
 def _folder_problem(folder: Path) -> str:
     """What is wrong where there is no folder that this user may see; "" if there is one."""
+    # Not `is_dir`: from Python 3.14 on it hides why.
     try:
-        return "" if folder.is_dir() else _NO_FOLDER
+        mode = folder.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return _NO_FOLDER
     except OSError as error:
         return f"can't be read: {error.strerror}"
+    return "" if stat.S_ISDIR(mode) else _NO_FOLDER
 
 
 def _part(file: Path, findings: Findings) -> str:
