@@ -188,7 +188,10 @@ class Questions:
             # An approval of a call that nobody waits for must not become a message that reads like a consent.
             if callback.context.get(APPROVAL) is True:
                 return ephemeral_reply(GONE)
-            return None if await self._claim(id_, click.label) else ephemeral_reply(questions.ANSWERED)
+            # By the click: one that was claimed and then not admitted, as by a journal that failed, can be repeated.
+            # Whether it was admitted is its admission's to say.
+            _, holder = await self._claim(id_, click.trigger)
+            return None if holder == click.trigger else ephemeral_reply(questions.ANSWERED)
         if waiting.approvers is not None and not waiting.approvers.include(sender, services.policies.access):
             log.info("who clicked may not approve", account=services.account, user=sender.user_id)
             return ephemeral_reply(NOT_YOURS)
@@ -198,7 +201,8 @@ class Questions:
         if answer is None:
             return ephemeral_reply(questions.FAILED)
         # The claim first: it decides between two clicks, and between a click and the time limit.
-        if not await self._claim(id_, answer.text) or not waiting.take(answer, callback.user_name, is_shown=True):
+        is_first, _ = await self._claim(id_, answer.text)
+        if not is_first or not waiting.take(answer, callback.user_name, is_shown=True):
             return ephemeral_reply(questions.ANSWERED)
         log.info("question answered", account=services.account, by=callback.user_name, how="click")
         return {**selected_reply(click), **ephemeral_reply(questions.SUBMITTED)}
@@ -212,7 +216,7 @@ class Questions:
             return {"error": GONE}
         if not dialog_answer.answer.text:
             return {"errors": {"answer": "Please write an answer."}}
-        claimed = await self._claim(dialog_answer.answer.question, dialog_answer.answer.text)
+        claimed, _ = await self._claim(dialog_answer.answer.question, dialog_answer.answer.text)
         if not claimed or not waiting.take(dialog_answer.answer, user_name, is_shown=False):
             return {"error": questions.ANSWERED}
         log.info("question answered", account=self.services.account, by=user_name, how="dialog")
@@ -235,11 +239,10 @@ class Questions:
         is_over = await services.store.claims.is_taken(self._scope, name, services.clock.now_ms())
         return services.clock.new_id() if is_over or name in self._waiting else name
 
-    async def _claim(self, id_: str, value: str) -> bool:
-        services = self.services
-        now = services.clock.now_ms()
-        first, _ = await services.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
-        return first
+    async def _claim(self, id_: str, value: str) -> tuple[bool, str]:
+        """As `Claims.claim`."""
+        now = self.services.clock.now_ms()
+        return await self.services.store.claims.claim(self._scope, id_, now, now + LIFETIME_MS, value)
 
     @property
     def _scope(self) -> str:

@@ -1,6 +1,7 @@
 """Questions and approvals: answered by click, menu, dialog or message; once, in time, and never by accident."""
 
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from trio.testing import MockClock
 from oc_trio.agent.port import ToolCall
 from oc_trio.agent.toolbox import ApprovalResult, Approve
 from oc_trio.core.approvals import ALLOWED, ASKER, Approvers
+from oc_trio.core.interactions import USED
 from oc_trio.core.questions import ANSWERED, SUBMITTED, Answer, Question
 from oc_trio.errors import MattermostRejected
 from oc_trio.ids import ChannelId, SessionKey, UserId
@@ -18,6 +20,7 @@ from oc_trio.runtime.handlers.questions import GONE, NOT_YOURS, QuestionPlace
 from oc_trio.sandbox.errors import ApiError
 from oc_trio.sandbox.faults import Faults
 from oc_trio.sandbox.request import SandboxRequest, SandboxResponse
+from tests.logbook import Logbook
 from tests.runtime.callback_harness import CallbackHarness, callback_harness
 
 COLOUR = Question("q1", "Which colour?", ("Red", "Blue"), free_text=False)
@@ -163,6 +166,35 @@ async def test_an_answer_after_a_crash_is_a_message(autojump_clock: MockClock) -
         assert message.text == '[Button click: user @alice selected "Red"]\nquestion: Which colour?'
         callbacks.world.posts.live(post.id).props = before
         assert await callbacks.press(post.id, "Blue") == {"ephemeral_text": ANSWERED}
+
+
+async def test_a_late_click_that_the_journal_does_not_take_can_be_repeated(
+    autojump_clock: MockClock, logbook: Logbook
+) -> None:
+    """It is neither lost nor taken twice, and no other choice counts beside it."""
+
+    def no_message(action: int, table: str | None, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if (action, table) == (sqlite3.SQLITE_INSERT, "seen") else sqlite3.SQLITE_OK
+
+    async with callback_harness().running() as callbacks:
+        await callbacks.requests.services.delivery.post_until_done(
+            callbacks.questions._question_post(COLOUR, place(callbacks))
+        )
+        (post,) = callbacks.posts()
+        before = dict(callbacks.world.posts.live(post.id).props)
+        callbacks.database.set_authorizer(no_message)
+        with pytest.raises(ApiError):
+            await callbacks.press(post.id, "Red")
+        assert callbacks.answers[-1].status == 503
+        assert logbook.find("callback failed")
+        callbacks.database.set_authorizer(None)
+        assert await callbacks.press(post.id, "Blue") == {"ephemeral_text": ANSWERED}
+        await callbacks.press(post.id, "Red")
+        callbacks.world.posts.live(post.id).props = before  # a client that still shows them
+        assert await callbacks.press(post.id, "Red") == {"ephemeral_text": USED}
+        assert [message.text for message, _ in callbacks.admitted] == [
+            '[Button click: user @alice selected "Red"]\nquestion: Which colour?'
+        ]
 
 
 @pytest.mark.parametrize(
