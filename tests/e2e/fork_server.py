@@ -1,7 +1,8 @@
 """Programs of this package as forks of one process that has imported them: imports are most of what a start costs.
 
 A fork is a process with signals, files, an environment and an exit code of its own, and ends as an interpreter ends. It
-imports all but `_IMPORTED` itself. Starts from nothing are in the benchmarks and in the tests of contract and browser.
+imports itself what is neither in `GATEWAY` nor named by the test. Starts from nothing are in the benchmarks and in the
+tests of contract and browser.
 """
 
 import atexit
@@ -25,7 +26,7 @@ from attrs import define, field
 _ROOT = Path(__file__).resolve().parents[2]
 _INTERPRETER = (sys.executable, "-X", "faulthandler", "-W", "ignore")
 # What runs for long, and what that would import later.
-_IMPORTED = (
+GATEWAY = (
     "oc_trio.runtime.process.start",
     "oc_trio.sandbox.serve",
     "oc_trio.sandbox.model_server",
@@ -75,14 +76,16 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def start_program(*command: str, env: dict[str, str], output: int | None = None) -> ForkedProcess:
+def start_program(
+    *command: str, env: dict[str, str], output: int | None = None, imported: tuple[str, ...] = GATEWAY
+) -> ForkedProcess:
     """`python -m COMMAND` with the environment `env`. Both its outputs are pipes, or the file `output`."""
     pipes = [os.pipe(), os.pipe()] if output is None else []
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         outputs = [write for _, write in pipes] if output is None else [output, output]
         request = json.dumps({"command": command, "env": env}).encode()
-        socket.send_fds(_server(), [request], [*outputs, theirs.fileno()])
+        socket.send_fds(_server(imported), [request], [*outputs, theirs.fileno()])
     for _, write in pipes:
         os.close(write)
     pid = int(ours.recv(100))  # a fork takes milliseconds
@@ -92,13 +95,13 @@ def start_program(*command: str, env: dict[str, str], output: int | None = None)
 
 
 @functools.cache
-def _server() -> socket.socket:
-    """The way to this process's server, which ends with it."""
+def _server(imported: tuple[str, ...]) -> socket.socket:
+    """The way to this process's server that has imported these, which ends with it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
     with theirs:
         started = subprocess.Popen(
-            [*_INTERPRETER, "-m", "tests.e2e.fork_server"], stdin=theirs.fileno(), cwd=_ROOT, env=environ
+            [*_INTERPRETER, "-m", "tests.e2e.fork_server", *imported], stdin=theirs.fileno(), cwd=_ROOT, env=environ
         )
 
     def end() -> None:
@@ -174,7 +177,7 @@ def _prepare(request: dict[str, object], out: int, err: int) -> list[str]:
 
 
 def _main() -> None:
-    for name in _IMPORTED:
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     gc.freeze()  # at its end, each fork would look at all of it, and so copy it
     command = _Server(socket.socket(fileno=os.dup(0))).serve()

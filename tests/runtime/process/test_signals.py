@@ -2,87 +2,57 @@
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
 
+from oc_trio.agent.child import LineReader
 from oc_trio.errors import ConfigError, Problem
 from oc_trio.runtime.process.signals import serve_signals
+from tests.e2e.fork_server import ForkedProcess, start_program
 from tests.logbook import Logbook
 
-ROOT = Path(__file__).parents[3]
-# Says each call on stdout; `abort` ends it. A reload takes until SIGTERM was heard, or fails where asked to.
-PROCESS = """
-    import sys
-    import trio
-    from oc_trio.errors import ConfigError, Problem
-    from oc_trio.runtime.process.signals import serve_signals
-    from oc_trio.telemetry.log import configure
-
-    configure()
-
-    async def main():
-        drained = trio.Event()
-
-        def say(line):
-            print(line, flush=True)
-
-        def drain(name):
-            say(f"drain {name}")
-            drained.set()
-
-        async def reload():
-            say("reload")
-            if sys.argv[1] == "broken":
-                raise ConfigError(Problem("gateway.port", "is no port"))
-            if sys.argv[1] == "slow":
-                await drained.wait()
-                say("reload is over")
-
-        async with trio.open_nursery() as nursery:
-            def abort():
-                say("abort")
-                nursery.cancel_scope.cancel()
-
-            await nursery.start(lambda task_status: serve_signals(
-                drain=drain, abort=abort, reload=reload, restart=lambda: say("restart"), task_status=task_status))
-            say("ready")
-
-    trio.run(main)
-"""
-
-
-@contextmanager
-def process(kind: str) -> Generator["Child", None, None]:
-    """A process that serves signals; it is killed at the end if it still lives."""
-    command = [sys.executable, "-c", textwrap.dedent(PROCESS), kind]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as started:
-        try:
-            yield Child(started)
-        finally:
-            if started.poll() is None:
-                started.kill()
+PROGRAM = "tests.runtime.process.signal_process"
+IMPORTED = ("oc_trio.runtime.process.signals", "oc_trio.telemetry.log")
 
 
 class Child:
-    def __init__(self, popen: "subprocess.Popen[str]") -> None:
-        self.popen = popen
-        assert popen.stdout is not None
-        self.lines: Iterator[str] = iter(popen.stdout)
+    """A process that serves signals."""
 
-    def says(self) -> str:
-        return next(self.lines).strip()
+    def __init__(self, process: ForkedProcess) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.process = process
+        self.stdout, self.stderr = process.stdout, process.stderr
+        self._lines = LineReader(self.stdout)
+
+    async def says(self) -> str:
+        return (await self._lines.next() or b"").decode().strip()
 
     def gets(self, number: signal.Signals) -> None:
-        self.popen.send_signal(number)
+        self.process.send_signal(number)
+
+    async def ends(self) -> int:
+        """Its exit code."""
+        with trio.fail_after(10):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def process(kind: str) -> AsyncIterator[Child]:
+    """It is killed at the end if it still lives."""
+    env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    child = Child(start_program(PROGRAM, kind, env=env, imported=IMPORTED))
+    async with child.stdout, child.stderr:
+        try:
+            yield child
+        finally:
+            child.process.kill()
+            with trio.move_on_after(5, shield=True):
+                await child.process.wait()
 
 
 @pytest.mark.parametrize(
@@ -93,60 +63,60 @@ class Child:
         pytest.param(signal.SIGTERM, signal.SIGINT, id="one of each"),
     ],
 )
-def test_the_first_signal_drains_and_the_second_ends(first: signal.Signals, second: signal.Signals) -> None:
+async def test_the_first_signal_drains_and_the_second_ends(first: signal.Signals, second: signal.Signals) -> None:
     """One way to stop in two steps, whichever signal asks."""
-    with process("plain") as child:
-        assert child.says() == "ready"
+    async with process("plain") as child:
+        assert await child.says() == "ready"
         child.gets(first)
-        assert child.says() == f"drain {first.name}"
+        assert await child.says() == f"drain {first.name}"
         child.gets(second)
-        assert child.says() == "abort"
-        assert child.popen.wait(10) == 0
+        assert await child.says() == "abort"
+        assert await child.ends() == 0
 
 
-def test_hangup_reloads_and_serves_on() -> None:
+async def test_hangup_reloads_and_serves_on() -> None:
     """SIGHUP as often as one likes; it never counts as a wish to stop."""
-    with process("plain") as child:
-        assert child.says() == "ready"
+    async with process("plain") as child:
+        assert await child.says() == "ready"
         for _ in range(2):
             child.gets(signal.SIGHUP)
-            assert child.says() == "reload"
+            assert await child.says() == "reload"
         child.gets(signal.SIGTERM)
-        assert child.says() == "drain SIGTERM"
+        assert await child.says() == "drain SIGTERM"
 
 
-def test_a_restart_may_become_a_stop() -> None:
+async def test_a_restart_may_become_a_stop() -> None:
     """SIGUSR1 is no first SIGTERM: the one behind it drains, and does not end at once."""
-    with process("plain") as child:
-        assert child.says() == "ready"
+    async with process("plain") as child:
+        assert await child.says() == "ready"
         child.gets(signal.SIGUSR1)
-        assert child.says() == "restart"
+        assert await child.says() == "restart"
         child.gets(signal.SIGTERM)
-        assert child.says() == "drain SIGTERM"
+        assert await child.says() == "drain SIGTERM"
 
 
-def test_a_stop_is_heard_during_a_slow_reload() -> None:
+async def test_a_stop_is_heard_during_a_slow_reload() -> None:
     """A password manager that hangs does not hold up the drain."""
-    with process("slow") as child:
-        assert child.says() == "ready"
+    async with process("slow") as child:
+        assert await child.says() == "ready"
         child.gets(signal.SIGHUP)
-        assert child.says() == "reload"
+        assert await child.says() == "reload"
         child.gets(signal.SIGTERM)
-        assert child.says() == "drain SIGTERM"
-        assert child.says() == "reload is over"
+        assert await child.says() == "drain SIGTERM"
+        assert await child.says() == "reload is over"
 
 
-def test_a_reload_that_fails_is_told_and_serving_goes_on() -> None:
+async def test_a_reload_that_fails_is_told_and_serving_goes_on() -> None:
     """A mistake in the new configuration is one line in the log."""
-    with process("broken") as child:
-        assert child.says() == "ready"
+    async with process("broken") as child:
+        assert await child.says() == "ready"
         child.gets(signal.SIGHUP)
-        assert child.says() == "reload"
+        assert await child.says() == "reload"
         child.gets(signal.SIGTERM)
-        assert child.says() == "drain SIGTERM"
+        assert await child.says() == "drain SIGTERM"
         child.gets(signal.SIGTERM)
-        assert child.says() == "abort"
-        _, errors = child.popen.communicate(timeout=10)
+        assert await child.says() == "abort"
+        errors = b"".join([chunk async for chunk in child.stderr]).decode()
     assert "the configuration stays as it was" in errors
     assert "gateway.port: is no port" in errors
     assert "Traceback" not in errors
