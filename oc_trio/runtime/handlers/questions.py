@@ -201,8 +201,7 @@ class Questions:
         if answer is None:
             return ephemeral_reply(questions.FAILED)
         # The claim first: it decides between two clicks, and between a click and the time limit.
-        is_first, _ = await self._claim(id_, answer.text)
-        if not is_first or not waiting.take(answer, callback.user_name, is_shown=True):
+        if not await self._claim_and_take(waiting, answer, callback.user_name, is_shown=True):
             return ephemeral_reply(questions.ANSWERED)
         log.info("question answered", account=services.account, by=callback.user_name, how="click")
         return {**selected_reply(click), **ephemeral_reply(questions.SUBMITTED)}
@@ -216,8 +215,7 @@ class Questions:
             return {"error": GONE}
         if not dialog_answer.answer.text:
             return {"errors": {"answer": "Please write an answer."}}
-        claimed, _ = await self._claim(dialog_answer.answer.question, dialog_answer.answer.text)
-        if not claimed or not waiting.take(dialog_answer.answer, user_name, is_shown=False):
+        if not await self._claim_and_take(waiting, dialog_answer.answer, user_name, is_shown=False):
             return {"error": questions.ANSWERED}
         log.info("question answered", account=self.services.account, by=user_name, how="dialog")
         return {}
@@ -238,6 +236,14 @@ class Questions:
         services = self.services
         is_over = await services.store.claims.is_taken(self._scope, name, services.clock.now_ms())
         return services.clock.new_id() if is_over or name in self._waiting else name
+
+    async def _claim_and_take(self, waiting: _Waiting, answer: Answer, by: str, *, is_shown: bool) -> bool:
+        """Whether it is the answer that counts."""
+        is_first = False
+        # It is finished even if the caller hangs up: a question that is claimed and not answered would wait in vain.
+        with trio.CancelScope(shield=True):
+            is_first, _ = await self._claim(answer.question, answer.text)
+        return is_first and waiting.take(answer, by, is_shown=is_shown)
 
     async def _claim(self, id_: str, value: str) -> tuple[bool, str]:
         """As `Claims.claim`."""

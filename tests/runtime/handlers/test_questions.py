@@ -52,6 +52,22 @@ async def test_a_click_answers(autojump_clock: MockClock) -> None:
         assert callbacks.admitted == []
 
 
+async def test_a_click_whose_caller_hangs_up_answers(autojump_clock: MockClock) -> None:
+    """Once it is written, it counts: no other click could be the answer any more."""
+    answers: list[Answer | None] = []
+    async with callback_harness().running() as callbacks, trio.open_nursery() as nursery:
+        nursery.start_soon(ask_and_keep, callbacks, COLOUR, answers)
+        await trio.sleep(1)
+        (post,) = callbacks.posts()
+        with trio.CancelScope() as call:
+            callbacks.database.set_trace_callback(lambda sql: call.cancel() if "INTO claims" in sql else None)
+            await callbacks.press(post.id, "Blue")
+        assert call.cancelled_caught
+        callbacks.database.set_trace_callback(None)
+        await trio.sleep(1)
+        assert answers == [Answer("q1", "Blue", 1)]
+
+
 async def test_a_stranger_does_not_answer(autojump_clock: MockClock) -> None:
     """Who may not talk to the bot may not answer for others."""
     answers: list[Answer | None] = []
