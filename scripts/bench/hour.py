@@ -5,9 +5,10 @@
 A round is what comes in fifteen seconds: a direct message, a question in a channel and one in its thread, an edit that
 adds a mention, a slash command, a command as text, a deletion, and twenty posts that are not for the bot; every twelfth
 round a click, every tenth the connection is cut. 240 rounds are the hour. After every twelfth, once all is answered,
-the process is looked at: resident memory, Trio's tasks, threads, open files and sockets. Before them
-go 120 rounds for warming up. Before and after the hour it is looked at when it has been quiet for longer than unused
-connections are kept: `growth` is what is more at the end. `rss_slope_mib_per_hour` is a line through the looks.
+the process is looked at: resident memory, Trio's tasks, threads, open files and sockets. Before them go 240 rounds for
+warming up, after which memory has come to its level. Before and after the hour it is looked at when it has been quiet
+for so long that unused connections are closed: `growth` is what is more at the end. `rss_slope_mib_per_hour` is a line
+through the looks; what is counted is that of the hour alone.
 Conversations leave memory after a second instead of fifteen minutes, as time is compressed.
 """
 
@@ -41,10 +42,12 @@ from scripts.bench.processes import (
 )
 
 ROUNDS = 240
-WARM_UP = 120
+WARM_UP = 240
 LOOK_EVERY, DROP_EVERY, CLICK_EVERY = 12, 10, 12
 QUIET_SECONDS = 2.5  # before a look: longer than a conversation stays in memory here
-SETTLED_SECONDS = 65.0  # before the two looks that are compared: longer than an unused connection is kept
+# Before the two looks that are compared: an unused connection is kept for a minute, and then until the next request,
+# that of a heartbeat as a rule.
+SETTLED_SECONDS = 130.0
 ANSWER_SECONDS = 60.0
 BUTTONS = '[[{"text": "Yes", "callback_data": "yes"}]]'
 CHANNEL = """
@@ -109,6 +112,18 @@ class Traffic:
             self.server.order(do="drop")
             self.drops += 1
         self.wait(number)
+
+    def counts(self) -> dict[str, float]:
+        """What there has been since the start, and the CPU that it took."""
+        return {
+            "answers": len(self.alice.answers.whole_posts),
+            "unanswered": len(self.unanswered),
+            "commands": self.commands,
+            "clicks": self.clicks,
+            "reconnects": self.running.connects() - 1,
+            "drops": self.drops,
+            "cpu_s": cpu_seconds(self.running.pid),
+        }
 
     def wait(self, number: int) -> None:
         if not self.alice.wait(lambda: len(self.alice.answers.whole_posts) >= self.expected, ANSWER_SECONDS):
@@ -183,7 +198,7 @@ def measure(
             traffic = Traffic(alice, server, direct, team, running)
             looks: list[dict[str, float]] = []
             settled: list[dict[str, float]] = []
-            began, cpu = time.monotonic(), cpu_seconds(running.pid)
+            began, before = time.monotonic(), traffic.counts()
             for number in range(warm_up + rounds):
                 traffic.round(number)
                 if number % LOOK_EVERY == LOOK_EVERY - 1 or number == warm_up + rounds - 1:
@@ -193,16 +208,12 @@ def measure(
                     looks = looks if settled else looks[-1:]
                     settled.append(look(running, tasks, settled_seconds))
                     progress(f"settled: {json.dumps(settled[-1])}")
+                if number == warm_up - 1:
+                    began, before = time.monotonic(), traffic.counts()
             return {
                 "rounds": rounds,
-                "answers": len(alice.answers.whole_posts),
-                "unanswered": len(traffic.unanswered),
-                "commands": traffic.commands,
-                "clicks": traffic.clicks,
-                "reconnects": running.connects() - 1,
-                "drops": traffic.drops,
+                **{name: round(count - before[name], 1) for name, count in traffic.counts().items()},
                 "seconds": round(time.monotonic() - began, 1),
-                "cpu_s": round(cpu_seconds(running.pid) - cpu, 1),
                 "peak_rss_mib": round(peak_rss_mib(running.pid), 1),
                 "growth": {name: round(settled[-1][name] - settled[0][name], 2) for name in settled[0]},
                 "rss_slope_mib_per_hour": slope_per_hour(looks, rounds),
