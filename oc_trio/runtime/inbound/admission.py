@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
+import trio
 from attrs import evolve
 
 from oc_trio.classes import frozen
@@ -29,7 +30,7 @@ from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.earlier_answers import ANSWERED
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
 from oc_trio.runtime.services import AccountServices
-from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
+from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission, AdmissionResult
 from oc_trio.store.context import ContextPost
 from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.telemetry.log import get_logger, lines_together
@@ -128,18 +129,22 @@ class AdmissionPipeline:
         if is_admitted and message is not None:
             # Before the message is admitted, because from then on the session is no longer idle.
             await self._reset_if_stale(message.session)
-        result = await services.store.admission.admit(
-            build_admission(
-                services,
-                post,
-                source,
-                _journal_decision(decision, post, services.user.id),
-                decision.reason,
-                session=candidate.route.session if candidate.route else None,
-                payload=message.to_json() if is_admitted and message else "",
-                watermark=watermark,
-            )
+        admission = build_admission(
+            services,
+            post,
+            source,
+            _journal_decision(decision, post, services.user.id),
+            decision.reason,
+            session=candidate.route.session if candidate.route else None,
+            payload=message.to_json() if is_admitted and message else "",
+            watermark=watermark,
         )
+        # It is finished even if the connection ends meanwhile: when the post comes again, it was admitted before, and
+        # the obligation would wait for the next start. From here to its session there is no checkpoint.
+        result: AdmissionResult | None = None
+        with trio.CancelScope(shield=True):
+            result = await services.store.admission.admit(admission)
+        assert result is not None, "nobody cancels the scope"
         # The same post by websocket and by catch-up, or replayed by a resumed connection.
         if not result.fresh and result.obligation is None:
             services.metrics.dedupe_hits.labels(services.account).inc()

@@ -219,10 +219,10 @@ class PostHandler:
         # An answer to a question of the running turn: that turn waits for it, so it must not wait in the queue behind
         # it.
         if admitted.command is None and self.take_text(admitted.message):
-            answered = silent("it answered a question")
-            await self.services.store.obligations.close(
-                [admitted.obligation.id], answered, self.services.clock.now_ms()
-            )
+            answered, now = silent("it answered a question"), self.services.clock.now_ms()
+            # Also if the connection ends meanwhile: it was taken, and must not be a message at the next start.
+            with trio.CancelScope(shield=True):
+                await self.services.store.obligations.close([admitted.obligation.id], answered, now)
         else:
             self.submit(admitted.obligation, admitted.message, admitted.command)
 
@@ -250,8 +250,10 @@ class PostHandler:
 
     async def _revise(self, obligation: Obligation, message: InboundMessage) -> None:
         """Let the answer be to the current text of an unanswered message."""
-        # The journal first: a crash in between then answers the new text.
-        await self.services.store.obligations.revise(obligation.id, message.to_json())
+        # The journal first: a crash in between then answers the new text. It is finished even if the connection ends
+        # meanwhile: when the edit comes again, the journal has its text.
+        with trio.CancelScope(shield=True):
+            await self.services.store.obligations.revise(obligation.id, message.to_json())
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))

@@ -434,3 +434,39 @@ class TestSessions:
         harness.say("second", channel=direct)
         await harness.settled(within=3000)
         assert [len(request.messages) for request in harness.agent.requests] == [1, 3]
+
+
+class TestConnectionEndsMeanwhile:
+    """Just as a message or an edit is written: the server sends it again, and the journal has it by then."""
+
+    @staticmethod
+    def end_at(harness: Harness, statement: str) -> None:
+        def note(sql: str) -> None:
+            if sql.startswith(statement):
+                harness.journal.set_trace_callback(None)
+                # The task that handles the event; its innermost nursery is the connection's.
+                trio.lowlevel.current_task().child_nurseries[-1].cancel_scope.cancel()
+
+        harness.journal.set_trace_callback(note)
+
+    async def test_a_message_is_answered(self, harness: Harness) -> None:
+        harness.script = [Say("yes")]
+        await harness.start()
+        self.end_at(harness, "INSERT INTO obligations")
+        post = harness.say("@helper one?")
+        await trio.sleep(20)
+        assert len(harness.streams) == 2
+        assert await harness.state(post) == "delivered"
+        assert harness.answers() == ["yes"]
+
+    async def test_an_edit_is_answered(self, harness: Harness) -> None:
+        harness.script = lambda request: [Pause(5), Say(f"to {request.messages[-1].text.count('two')}")]
+        await harness.start()
+        post = harness.say("@helper one?")
+        await trio.sleep(1)
+        self.end_at(harness, "UPDATE obligations SET payload")
+        harness.edit(post, "@helper two?")
+        await trio.sleep(20)
+        assert len(harness.streams) == 2
+        assert await harness.state(post) == "delivered"
+        assert harness.answers() == ["to 1"]
