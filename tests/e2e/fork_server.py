@@ -6,6 +6,7 @@ tests of contract and browser.
 """
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -70,7 +71,9 @@ class ForkedProcess:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            # It may have ended without a report yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
