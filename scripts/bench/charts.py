@@ -1,20 +1,12 @@
 """Draws the charts of docs/performance.md as plain SVG, from the results in docs/performance.json.
 
-    python scripts/bench/charts.py                      # page and charts anew, from the JSON as it is
-
-The functions are pure: from results to text. `all.py` measures, and then does the same.
+The functions are pure: from results to text.
 """
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
-from typing import Any
 
 from attrs import frozen
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.bench.targets import Results, Row, rows
 
@@ -157,14 +149,3 @@ def charts(results: Mapping[str, Results]) -> dict[str, str]:
         title = "Resident memory during an hour of mixed traffic"
         drawn["performance-hour.svg"] = line_chart(title, memory, unit="MiB", across="an hour from left to right")
     return drawn
-
-
-def main() -> None:
-    from scripts.bench.page import DOCS, RECORD, write
-
-    record: dict[str, Any] = json.loads(RECORD.read_text())
-    write(record, DOCS)
-
-
-if __name__ == "__main__":
-    main()

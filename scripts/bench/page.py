@@ -1,12 +1,19 @@
 """Puts the figures of docs/performance.json into docs/performance.md, and the charts beside it.
 
-What stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is made here; the rest of the page is written by hand.
+    python scripts/bench/page.py     # page and charts anew, from the JSON as it is
+
+`all.py` measures, and then does the same. What stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is made
+here; the rest of the page is written by hand.
 """
 
+import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.bench.charts import charts, number, with_unit
 from scripts.bench.processes import ROOT
@@ -109,3 +116,7 @@ def write(record: Mapping[str, Any], docs: Path) -> None:
     file.write_text(page(file.read_text(), record))
     for name, drawing in charts(record["results"]).items():
         (docs / "images" / name).write_text(drawing)
+
+
+if __name__ == "__main__":
+    write(json.loads(RECORD.read_text()), DOCS)

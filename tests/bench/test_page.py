@@ -18,7 +18,7 @@ def record() -> dict[str, Any]:
 
 
 def test_the_page_has_the_figures_of_the_record(record: dict[str, Any]) -> None:
-    """`python scripts/bench/charts.py` would change nothing."""
+    """`python scripts/bench/page.py` would change nothing."""
     text = (DOCS / "performance.md").read_text()
     assert page(text, record) == text
 
