@@ -24,6 +24,7 @@ from oc_trio.runtime.clock import Clock
 from oc_trio.runtime.delivery.attachments import MediaLoader
 from oc_trio.runtime.delivery.fetch import MediaRefused
 from oc_trio.runtime.delivery.retry import with_few_tries
+from oc_trio.runtime.journal_write import finish_write
 from oc_trio.telemetry.log import get_logger
 
 # How long an answer's files wait for a server that is away, as in a restart: its text can't be posted, either.
@@ -73,11 +74,8 @@ class FileUploader:
             # After the end of the lease nothing is wrong with the file: whoever serves the account next uploads it.
             sent = await self._send(channel_id, media, away_until, LeaseLost)
             files = (*files[:at], sent, *files[at + 1 :])
-            # Shielded: between the server's answer and this row, a cancellation would leave a file that no post uses.
-            # Without a deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a
-            # write that is abandoned half-way is committed all the same.
-            with trio.CancelScope(shield=True):
-                await record(files)
+            # Between the server's answer and this row, a cancellation would leave a file that no post uses.
+            await finish_write(partial(record, files))
         return files
 
     async def send_at_once(self, channel_id: ChannelId, media: Media) -> SentFile:

@@ -6,6 +6,7 @@ approval it does nothing.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -28,6 +29,7 @@ from oc_trio.ids import ChannelId, FileId, OutboxId, PostId, SessionKey, ThreadR
 from oc_trio.mattermost.files import from_bytes
 from oc_trio.runtime.delivery.buttons import LIFETIME_MS, ButtonMaker
 from oc_trio.runtime.delivery.outbox_message import OutboxMessage
+from oc_trio.runtime.journal_write import finish_write
 from oc_trio.runtime.services import AccountServices
 from oc_trio.telemetry.log import get_logger
 
@@ -239,10 +241,8 @@ class Questions:
 
     async def _claim_and_take(self, waiting: _Waiting, answer: Answer, by: str, *, is_shown: bool) -> bool:
         """Whether it is the answer that counts."""
-        is_first = False
         # It is finished even if the caller hangs up: a question that is claimed and not answered would wait in vain.
-        with trio.CancelScope(shield=True):
-            is_first, _ = await self._claim(answer.question, answer.text)
+        is_first, _ = await finish_write(partial(self._claim, answer.question, answer.text))
         return is_first and waiting.take(answer, by, is_shown=is_shown)
 
     async def _claim(self, id_: str, value: str) -> tuple[bool, str]:

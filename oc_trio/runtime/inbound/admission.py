@@ -7,9 +7,8 @@ give a fact right now: nothing was written then, so the post comes again after t
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
-import trio
 from attrs import evolve
 
 from oc_trio.classes import frozen
@@ -29,8 +28,9 @@ from oc_trio.errors import MattermostError
 from oc_trio.ids import ChannelId, SessionKey, ThreadRoot, UserId
 from oc_trio.runtime.earlier_answers import ANSWERED
 from oc_trio.runtime.inbound.bot_loop_guard import BotLoops
+from oc_trio.runtime.journal_write import finish_write
 from oc_trio.runtime.services import AccountServices
-from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission, AdmissionResult
+from oc_trio.store.admission import ADMIT, CONTEXT, DENY, IGNORE, Admission
 from oc_trio.store.context import ContextPost
 from oc_trio.store.damage import WRONG_SHAPE, reading
 from oc_trio.telemetry.log import get_logger, lines_together
@@ -141,10 +141,7 @@ class AdmissionPipeline:
         )
         # It is finished even if the connection ends meanwhile: when the post comes again, it was admitted before, and
         # the obligation would wait for the next start. From here to its session there is no checkpoint.
-        result: AdmissionResult | None = None
-        with trio.CancelScope(shield=True):
-            result = await services.store.admission.admit(admission)
-        assert result is not None, "nobody cancels the scope"
+        result = await finish_write(partial(services.store.admission.admit, admission))
         # The same post by websocket and by catch-up, or replayed by a resumed connection.
         if not result.fresh and result.obligation is None:
             services.metrics.dedupe_hits.labels(services.account).inc()

@@ -28,6 +28,7 @@ from oc_trio.runtime.inbound.admission import AdmissionPipeline, Admitted
 from oc_trio.runtime.inbound.chat_commands import ChatCommandHandler
 from oc_trio.runtime.inbound.event_tries import PASSING, EventTries
 from oc_trio.runtime.inbound.recheck import find_changes, message_of
+from oc_trio.runtime.journal_write import finish_write
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.end_without_agent import settle
 from oc_trio.runtime.turn.live_drafts import LiveDrafts
@@ -221,8 +222,8 @@ class PostHandler:
         if admitted.command is None and self.take_text(admitted.message):
             answered, now = silent("it answered a question"), self.services.clock.now_ms()
             # Also if the connection ends meanwhile: it was taken, and must not be a message at the next start.
-            with trio.CancelScope(shield=True):
-                await self.services.store.obligations.close([admitted.obligation.id], answered, now)
+            close = partial(self.services.store.obligations.close, [admitted.obligation.id], answered, now)
+            await finish_write(close)
         else:
             self.submit(admitted.obligation, admitted.message, admitted.command)
 
@@ -252,8 +253,7 @@ class PostHandler:
         """Let the answer be to the current text of an unanswered message."""
         # The journal first: a crash in between then answers the new text. It is finished even if the connection ends
         # meanwhile: when the edit comes again, the journal has its text.
-        with trio.CancelScope(shield=True):
-            await self.services.store.obligations.revise(obligation.id, message.to_json())
+        await finish_write(partial(self.services.store.obligations.revise, obligation.id, message.to_json()))
         session = self.dispatcher.get(message.session)
         if session is not None:
             session.replace(Job(obligation, message))

@@ -6,8 +6,8 @@ Each becomes an `InboundMessage` under a trigger id of its own. Whether its send
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
-import trio
 from attrs import evolve
 
 from oc_trio.classes import frozen
@@ -16,9 +16,10 @@ from oc_trio.core.inbound import InboundMessage
 from oc_trio.core.ledger import Obligation, Source
 from oc_trio.core.routing import Route, route_message
 from oc_trio.runtime.inbound.admission import build_admission
+from oc_trio.runtime.journal_write import finish_write
 from oc_trio.runtime.people import Caller
 from oc_trio.runtime.services import AccountServices
-from oc_trio.store.admission import ADMIT, AdmissionResult
+from oc_trio.store.admission import ADMIT
 
 # Within which the journal must have begun: Mattermost waits for 30 s.
 ADMIT_SECONDS = 10.0
@@ -93,10 +94,7 @@ class RequestAdmission:
         )
         # It is finished even if the caller hangs up: a row without its turn would wait for the next start. How long a
         # commit takes is the journal's, for a caller that is refused must not be answered all the same.
-        admitted: AdmissionResult | None = None
-        with trio.CancelScope(shield=True):
-            admitted = await services.store.admission.admit_soon(admission, ADMIT_SECONDS)
-        assert admitted is not None, "nobody cancels the scope"
+        admitted = await finish_write(partial(services.store.admission.admit_soon, admission, ADMIT_SECONDS))
         if admitted.obligation is None:
             services.metrics.dedupe_hits.labels(services.account).inc()
             return None

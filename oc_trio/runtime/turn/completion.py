@@ -5,7 +5,6 @@ Each way to end has a method here. A restart delivers a recorded result and neve
 
 from functools import partial
 
-import trio
 from attrs import evolve
 
 from oc_trio.classes import define
@@ -20,6 +19,7 @@ from oc_trio.mattermost.files import OutgoingFile, from_bytes
 from oc_trio.runtime.conversation import transcript
 from oc_trio.runtime.conversation.cancel_reason import RESUMABLE, CancelReason
 from oc_trio.runtime.delivery.uploads import REST_NAME, SentFile
+from oc_trio.runtime.journal_write import finish_write
 from oc_trio.runtime.services import AccountServices
 from oc_trio.runtime.turn.agent_run import AgentRun
 from oc_trio.runtime.turn.result import ReplyTarget, TurnResult, deliver_result, result_of, with_buttons
@@ -161,11 +161,9 @@ class TurnCompletion:
     async def _decide(self, result: TurnResult, used: Usage | None = None) -> Outcome:
         services, writer = self.services, self.run.writer
         result = evolve(result, blocks=tuple(writer.posts), stale=writer.stale)
-        # Shielded: between the agent's final event and this row, a cancellation would lose the answer. Without a
-        # deadline of its own: the journal bounds its statements (BUSY_MS, STATEMENT_TIMEOUT_MS), and a write that is
-        # abandoned half-way is committed all the same.
-        with trio.CancelScope(shield=True):
-            await services.store.turns.decide(self.run.turn, result.to_json(), used, services.clock.now_ms())
+        # Between the agent's final event and this row, a cancellation would lose the answer.
+        now = services.clock.now_ms()
+        await finish_write(partial(services.store.turns.decide, self.run.turn, result.to_json(), used, now))
         return await self.deliver(result, is_repeated=False)
 
     async def _with_files(self, result: TurnResult) -> TurnResult:
