@@ -11,7 +11,7 @@ from oc_trio.core.ledger import Obligation, OutboxRow, Source
 from oc_trio.ids import AccountId, ChannelId, ObligationId, PostId, SessionKey, UserId
 from oc_trio.store.context import ContextPost
 from oc_trio.store.context import add as add_context
-from oc_trio.store.engine import Engine, Row, Tx, rows_of
+from oc_trio.store.engine import Engine, Row, Tx, in_parts, rows_of
 from oc_trio.store.obligations import insert_obligation
 from oc_trio.store.outbox import put
 from oc_trio.store.watermarks import advance, advance_all
@@ -96,7 +96,6 @@ def obligation_id(account: AccountId, trigger: str) -> ObligationId:
 
 
 _COLUMNS = "account, trigger, channel_id, user_id, root_id, create_at, source, decision, reason, session, at"
-_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
 
 
 def _insert(tx: Tx, items: Sequence[Admission]) -> int:
@@ -120,8 +119,7 @@ def _insert_seen(tx: Tx, item: Admission) -> bool:
 def _insert_all_seen(tx: Tx, items: Sequence[Admission]) -> tuple[bool, ...]:
     """Whether each was new."""
     fresh: list[bool] = []
-    for start in range(0, len(items), _ROWS):
-        part = items[start : start + _ROWS]
+    for part in in_parts(items):
         triggers = tuple(item.trigger for item in part)
         # `ON CONFLICT DO NOTHING` says how many rows were new and not which. No other process adds any in between: each
         # write for an account carries the fence of its lease.

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 from oc_trio.classes import frozen
 from oc_trio.ids import PostId, SessionKey
-from oc_trio.store.engine import Engine, Tx, rows_of
-
-_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
+from oc_trio.store.engine import Engine, Tx, in_parts, rows_of
 
 
 @frozen
@@ -25,8 +23,7 @@ class ContextPost:
 
 def add(tx: Tx, posts: Sequence[ContextPost], limit: int) -> None:
     """Adds different posts or updates their texts, then drops the oldest of each session that holds too many."""
-    for start in range(0, len(posts), _ROWS):
-        part = posts[start : start + _ROWS]
+    for part in in_parts(posts):
         # An edit of a context post arrives as the same post: it replaces the text and keeps the place in the order.
         then = "ON CONFLICT (session, post_id) DO UPDATE SET payload = excluded.payload"
         rows = rows_of(len(part), 4)

@@ -4,7 +4,7 @@ Knows no table. `commit` runs transactions.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import trio
@@ -25,6 +25,15 @@ def expand_lists(sql: str, sizes: tuple[int, ...]) -> str:
         # `IN ()` is a syntax error in PostgreSQL.
         sql = sql.replace("??", ", ".join("?" * size) if size else "NULL", 1)
     return sql
+
+
+_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
+
+
+def in_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The rows, in order, as many at a time as one statement is given."""
+    for start in range(0, len(rows), _ROWS):
+        yield rows[start : start + _ROWS]
 
 
 def rows_of(count: int, width: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, ChannelId, ThreadRoot
-from oc_trio.store.engine import Engine, Tx, rows_of
+from oc_trio.store.engine import Engine, Tx, in_parts, rows_of
 
 # People can reply to a draft before the answer is complete, so an unfinished turn counts as soon as a post of it may be
 # in the thread. A turn that ends without a visible answer leaves no row.
@@ -13,7 +13,6 @@ _UNFINISHED = (
     " WHERE t.ended_at = 0 AND t.account = ? AND t.root_id IN (??)"
     " AND o.channel_id = t.channel_id AND o.root_id = t.root_id AND o.state IN ('sending', 'confirmed')"
 )
-_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
 
 Thread = tuple[ChannelId, ThreadRoot]
 
@@ -22,9 +21,7 @@ def _active(tx: Tx, account: AccountId, threads: Mapping[Thread, int]) -> set[Th
     """Those of `threads` in which the bot answered at or after their times (ms), or is answering now."""
     # In statements for many: each has to wait for its turn among this process's other threads.
     active: set[Thread] = set()
-    keys = list(threads)
-    for start in range(0, len(keys), _ROWS):
-        part = keys[start : start + _ROWS]
+    for part in in_parts(list(threads)):
         rows = tx.all(
             "SELECT p.channel_id, p.root_id, p.at"  # noqa: S608 - placeholders only
             f" FROM (VALUES {rows_of(len(part), 2)}) AS w JOIN participation p"

@@ -6,11 +6,10 @@ from oc_trio.classes import frozen
 from oc_trio.ids import AccountId, ChannelId, PostId
 from oc_trio.store.claims import Claims, claim
 from oc_trio.store.damage import reading
-from oc_trio.store.engine import Engine, Tx, rows_of
+from oc_trio.store.engine import Engine, Tx, in_parts, rows_of
 
 # The longest `catchup.maxAgeHours` that can be configured is 30 days; one more for clocks and overlap.
 _LONGEST_MS = 31 * 24 * 3600 * 1000
-_ROWS = 50  # in one statement: far fewer values than any release of SQLite takes
 
 
 @frozen
@@ -30,8 +29,7 @@ def advance(tx: Tx, account: AccountId, channel: ChannelId, post_id: PostId, cre
 def advance_all(tx: Tx, rows: Sequence[tuple[AccountId, ChannelId, PostId, int]]) -> int:
     """As `advance` for different channels; returns how many moved."""
     moved = 0
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
+    for part in in_parts(rows):
         moved += tx.run(
             f"INSERT INTO watermarks (account, channel_id, post_id, create_at) VALUES {rows_of(len(part), 4)}"  # noqa: S608 - placeholders
             " ON CONFLICT (account, channel_id) DO UPDATE"
